@@ -1,0 +1,11 @@
+"""Photographs as ukiyo-e prints, and back."""
+
+_base_ = [
+    "../_base_/model.py",
+    "../_base_/data.py",
+    "../_base_/schedule.py",
+    "../_base_/runtime.py",
+]
+domains = ["ukiyoe", "photo"]  # trainA, trainB
+data_root = "data/ukiyoe2photo"
+model = dict(domains=domains, default_domain="ukiyoe")

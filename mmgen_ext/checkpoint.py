@@ -1,0 +1,74 @@
+"""Checkpoint files in OpenMMLab's layout: whole or not there, read as data and never as code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from .files import replacing
+
+
+def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
+    """Write a checkpoint so that `path` is always whole: beside it, flushed, then renamed.
+
+    Args:
+        path: File to write or replace.
+        content: Tensors and plain Python types alone.
+
+    Raises:
+        OSError: If it cannot be written (a full disk); what was there before stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        try:
+            with open(part, "wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except RuntimeError as error:
+            # torch's zip writer turns a failed write into a RuntimeError of its own.
+            raise OSError(f"cannot write {path}: {error}") from error
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: str = "cpu") -> dict:
+    """Read a checkpoint file as data: nothing in it is executed.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, no checkpoint, or holds anything but data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint {path}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"checkpoint {path} is empty (0 bytes)")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+            raise ValueError(
+                f"checkpoint {path} holds more than weights and plain data, which could run code "
+                f"when it is read; it was refused"
+            ) from error
+        raise ValueError(f"{path} is no checkpoint, or is damaged") from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no checkpoint, or is damaged ({error})") from error
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"{path} holds a {type(checkpoint).__name__}; expected a checkpoint")
+    return dict(checkpoint)
+
+
+def find_checkpoint(work_dir: str | os.PathLike) -> Path | None:
+    """The checkpoint of the most iterations in a run directory; None if there is none."""
+    found = {}
+    for path in Path(work_dir).glob("iter_*.pth"):
+        number = path.stem.removeprefix("iter_")
+        if number.isdigit():
+            found[int(number)] = path
+    return found[max(found)] if found else None

@@ -1,0 +1,43 @@
+"""What all command lines share: a mistake of the user's is a sentence, one of ours a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from mmcv import DictAction
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a command line and exit: 0, what `main` returned, or 1 with what was wrong.
+
+    Set MMGEN_EXT_DEBUG=1 to see the traceback of an error too.
+    """
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    except (ValueError, OSError, NotImplementedError) as error:
+        if os.environ.get("MMGEN_EXT_DEBUG"):
+            raise
+        sys.exit(f"error: {error}")
+
+
+def new_parser(doc: str) -> argparse.ArgumentParser:
+    """A parser that shows a tool's docstring, its example included, as it is written."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add OpenMMLab's --cfg-options."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override the config, for example total_iters=1000 data.samples_per_gpu=4",
+    )

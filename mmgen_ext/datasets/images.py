@@ -1,0 +1,201 @@
+"""Pictures on disk: finding them, reading what they show, and naming the broken ones at once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from ..files import replacing
+
+IMAGE_SUFFIXES = [
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".gif",
+    ".avif",
+    ".npy",
+]
+
+
+def list_images(folder: str | os.PathLike) -> list[Path]:
+    """Every picture below `folder`, nested folders included, in the order of their names.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist or holds no picture.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}")
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        # macOS leaves "._name.jpg" beside each file it copies; they are no pictures.
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+    if not paths:
+        raise FileNotFoundError(f"no images in {folder} (looked for {' '.join(IMAGE_SUFFIXES)})")
+    return paths
+
+
+def decode_image(data: bytes, channels: int = 3) -> np.ndarray:
+    """Decode a picture to what a viewer shows: turned by its EXIF, alpha laid on white, 8 bits.
+
+    Args:
+        data: The file's content: any format Pillow reads, or a .npy array (H, W, C) of uint8.
+        channels: 3 for colour, 1 for gray; others are read from .npy or multi-channel TIFF.
+
+    Returns:
+        uint8 (H, W, channels), BGR if there are 3.
+
+    Raises:
+        ValueError: If the data are empty, damaged, no picture, or have other channels.
+    """
+    if not data:
+        raise ValueError("the file is empty")
+    if data[:6] == b"\x93NUMPY":
+        return _check_array(np.load(io.BytesIO(data), allow_pickle=False), channels)
+    if channels not in (1, 3):
+        return _check_array(_decode_tiff(data), channels)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = np.asarray(_to_mode(ImageOps.exif_transpose(image), channels))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow prints the address of the buffer, which says nothing.
+        text = "not an image" if "cannot identify" in str(error) else str(error)
+        raise ValueError(text) from None
+    return pixels[:, :, None] if channels == 1 else pixels[:, :, ::-1]
+
+
+def _to_mode(image: Image.Image, channels: int) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits, also where Pillow says "I" for 32
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError("32-bit float pixels; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _decode_tiff(data: bytes) -> np.ndarray:
+    try:
+        import tifffile
+
+        return tifffile.imread(io.BytesIO(data))
+    except Exception as error:
+        raise ValueError(f"no multi-channel TIFF or .npy ({error})") from None
+
+
+def _check_array(array: np.ndarray, channels: int) -> np.ndarray:
+    array = array[:, :, None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] != channels or array.dtype != np.uint8:
+        raise ValueError(
+            f"got {array.dtype} of shape {array.shape}; expected uint8 (H, W, {channels})"
+        )
+    return array
+
+
+def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
+    """Read a picture file; see decode_image.
+
+    Returns:
+        uint8 (H, W, channels), BGR if there are 3.
+
+    Raises:
+        ValueError: With the path and what is wrong.
+        FileNotFoundError: If there is no such file.
+    """
+    data = Path(path).read_bytes()
+    try:
+        return decode_image(data, channels)
+    except ValueError as error:
+        raise ValueError(f"cannot read {path}: {error}") from None
+
+
+def cache_dir() -> Path:
+    """The user's folder for what can be made again: $MMGEN_EXT_CACHE, else ~/.cache/mmgen_ext."""
+    chosen = os.environ.get("MMGEN_EXT_CACHE")
+    if chosen:
+        return Path(chosen)
+    try:
+        return Path.home() / ".cache" / "mmgen_ext"
+    except RuntimeError:  # no home
+        return Path(tempfile.gettempdir()) / "mmgen_ext"
+
+
+def scan_images(paths: Sequence[Path], channels: int = 3) -> list[dict]:
+    """Decode every picture once and say which are broken; remembered by size and time of change.
+
+    Args:
+        paths: Picture files.
+        channels: As for decode_image.
+
+    Returns:
+        For each path `error` (None or what is wrong) and `digest` (of the content).
+    """
+    if not paths:
+        return []
+    # Each folder has a memory of its own, so that many data sets do not grow one file.
+    folder = os.path.commonpath([p.resolve().parent for p in paths])
+    key = hashlib.sha256(f"{folder}|{channels}".encode()).hexdigest()[:16]
+    memory = cache_dir() / f"scan-{key}.json"
+    try:
+        known = json.loads(memory.read_text("utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    stamps = [_stamp(path) for path in paths]
+    todo = [
+        p for p, s in zip(paths, stamps, strict=True) if known.get(str(p), {}).get("stamp") != s
+    ]
+    if todo:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            checks = pool.map(lambda path: _check(path, channels), todo)
+            found = _with_progress(checks, len(todo), f"checking {Path(folder).name}")
+            known |= {str(p): {"stamp": _stamp(p), **c} for p, c in zip(todo, found, strict=True)}
+        known = {str(path): known[str(path)] for path in paths}
+        try:
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(memory) as part:
+                part.write_text(json.dumps(known), "utf-8")
+        except OSError:
+            pass  # Nowhere to remember it: the next run scans again.
+    return [known[str(path)] for path in paths]
+
+
+def _with_progress(items: Iterable, total: int, title: str) -> Iterable:
+    quiet = total < 500 or not sys.stderr.isatty()
+    return tqdm(items, title, total, disable=quiet, unit="image", leave=False)
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _check(path: Path, channels: int) -> dict:
+    try:
+        data = path.read_bytes()
+        decode_image(data, channels)
+    except (OSError, ValueError) as error:
+        return {"error": str(error), "digest": None}
+    return {"error": None, "digest": hashlib.sha256(data).hexdigest()[:32]}

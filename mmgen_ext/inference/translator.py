@@ -1,0 +1,165 @@
+"""The Translator: trained weights in, a function from picture to picture out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv import Config
+from torch import nn
+
+from ..checkpoint import read_checkpoint
+from ..config import load_config
+from ..device import pick_device
+from ..pictures import resize_image, tensor_to_images
+from .sizing import network_sizes, pad_to, padded_side, working_size
+from .weights import load_generators
+
+
+def normalization(cfg: Config) -> tuple[np.ndarray, np.ndarray, bool]:
+    """(mean, std, to_rgb) on the scale 0 to 1 that mmgen's Normalize in the test pipeline names."""
+    for step in cfg.get("test_pipeline") or []:
+        if step.get("type") == "Normalize":
+            mean, std = (np.float32(step[key]) for key in ("mean", "std"))
+            return mean, std, bool(step.get("to_rgb", False))
+    half = np.float32([0.5])
+    return half, half, False
+
+
+class Translator:
+    """Translates pictures of any size; built without any training code.
+
+    Args:
+        config: Config file or Config, ours or mmgen's; None or 'auto' takes the one in the
+            checkpoint.
+        checkpoint: Checkpoint file, ours or mmgen's.
+        device: 'auto' | 'cpu' | 'cuda' | 'cuda:N' | 'mps'.
+        precision: 'fp32' | 'bf16' | 'fp16'; 'auto' is fp32.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the checkpoint is damaged, does not fit or holds no config.
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike | Config | None,
+        checkpoint: str | os.PathLike,
+        device: str = "auto",
+        precision: str = "auto",
+    ):
+        precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "auto": None}
+        if precision not in precisions:
+            raise ValueError(f"precision={precision!r} is not known; choose of {list(precisions)}")
+        self.device, self.dtype = pick_device(device), precisions[precision]
+        content = read_checkpoint(checkpoint)
+        cfg = self._config(config, content, checkpoint)
+        self.generators = load_generators(cfg, content, str(checkpoint)).to(self.device)
+        # Weights may be trained before they are applied; they are not here.
+        self.generators.requires_grad_(False)
+        self.domains = list(self.generators)
+        model = cfg.model
+        self.default_domain = model.get("default_domain") or self.domains[-1]
+        self.mean, self.std, self.to_rgb = normalization(cfg)
+        if cfg.model.type == "Pix2Pix":
+            use_batch_statistics(self.generators)
+
+    @staticmethod
+    def _config(config, content: dict, name) -> Config:
+        if isinstance(config, Config):
+            return config
+        if config not in (None, "auto"):
+            return load_config(config)
+        plain = (content.get("mmgen_ext") or {}).get("config")
+        if plain is None:
+            raise ValueError(
+                f"checkpoint {name} holds no config (it is not one of mmgen_ext's): name the "
+                f"config file it was trained with instead of auto"
+            )
+        return Config(plain)
+
+    def network(self, to: str | None = None) -> nn.Module:
+        """The generator that produces domain `to`; None for the default.
+
+        Raises:
+            ValueError: With the domains there are.
+        """
+        to = to or self.default_domain
+        if to not in self.generators:
+            raise ValueError(f"unknown domain {to!r}; this model makes {', '.join(self.domains)}")
+        return self.generators[to]
+
+    def channels(self, to: str | None = None) -> int:
+        """Channels of the pictures that the generator of domain `to` takes."""
+        first = next(p for p in self.network(to).parameters() if p.ndim == 4)
+        return first.shape[1]
+
+    def __call__(
+        self, image: np.ndarray, to: str | None = None, size: int | None = None
+    ) -> np.ndarray:
+        """Translate one picture; see `batch`."""
+        return self.batch([image], to, size)[0]
+
+    def batch(
+        self, images: Sequence[np.ndarray], to: str | None = None, size: int | None = None
+    ) -> list[np.ndarray]:
+        """Translate pictures, those of one padded size together.
+
+        Args:
+            images: uint8 (H, W, C), BGR if C is 3; (H, W) is taken as one channel. Any sizes.
+            to: Target domain; None for the default.
+            size: Short side at which to work; None for the picture's own.
+
+        Returns:
+            uint8 (H, W, C') of the same sizes, in the same order.
+        """
+        network = self.network(to)
+        limits = network_sizes(network)
+        groups: dict[tuple, list[int]] = {}
+        padded = []
+        for i, image in enumerate(images):
+            image = check_image(image)
+            h, w = working_size(*image.shape[:2], size)
+            image = resize_image(image, h, w, "area" if h < image.shape[0] else "bicubic")
+            padded.append(pad_to(image, padded_side(h, *limits), padded_side(w, *limits)))
+            groups.setdefault(padded[-1].shape, []).append(i)
+        results: list = [None] * len(images)
+        for members in groups.values():
+            outputs = self._run(network, np.stack([padded[i] for i in members]))
+            for i, output in zip(members, outputs, strict=True):
+                height, width = images[i].shape[:2]
+                h, w = working_size(height, width, size)
+                results[i] = resize_image(output[:h, :w], height, width, "bicubic")
+        return results
+
+    @torch.inference_mode()
+    def _run(self, network: nn.Module, images: np.ndarray) -> np.ndarray:
+        """uint8 (N, H, W, C) through the network to uint8 (N, H, W, C')."""
+        images = images[..., ::-1] if self.to_rgb else images
+        scaled = (images.astype(np.float32) / 255 - self.mean) / self.std
+        batch = torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
+        batch = batch.to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            output = network(batch)
+        # Tanh spans [-1, 1] whatever the input's normalisation.
+        translated = tensor_to_images(output)
+        return translated[..., ::-1] if self.to_rgb else translated
+
+
+def check_image(image: np.ndarray) -> np.ndarray:
+    """Return uint8 (H, W, C), or raise a ValueError that says what was got."""
+    image = np.asarray(image)
+    image = image[:, :, None] if image.ndim == 2 else image
+    if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape:
+        raise ValueError(f"got {image.dtype} of shape {image.shape}; expected uint8 (H, W, C)")
+    return image
+
+
+def use_batch_statistics(network: nn.Module) -> None:
+    """Let batch norms use each batch's own statistics, as pix2pix is meant to be applied."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = None

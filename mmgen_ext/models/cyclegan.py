@@ -1,0 +1,197 @@
+"""CycleGAN: unpaired image-to-image translation (Zhu et al. 2017, https://arxiv.org/abs/1703.10593)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmcv.utils import print_log
+from mmgen.models import BaseTranslationModel
+from torch import Tensor, nn
+
+from ..registry import MODELS, MODULES
+from .image_pool import ImagePool
+from .losses import l1_loss, set_requires_grad
+
+
+def build_networks(
+    domains: Sequence[str], generator: dict, discriminator: dict | None, channels: Mapping | None
+) -> tuple[nn.ModuleDict, nn.ModuleDict | None]:
+    """Build one generator and one discriminator for each domain that they produce or judge.
+
+    Args:
+        domains: The two domains' names, A and B.
+        generator: Config of both generators.
+        discriminator: Config of both discriminators, or None for inference alone.
+        channels: Image channels by domain, or None for what the configs say.
+    """
+    generators, discriminators = nn.ModuleDict(), nn.ModuleDict()
+    for target, source in (domains, domains[::-1]):
+        ends = dict(in_channels=channels[source], out_channels=channels[target]) if channels else {}
+        generators[target] = MODULES.build({**generator, **ends})
+        if discriminator is not None:
+            ends = dict(in_channels=channels[target]) if channels else {}
+            discriminators[target] = MODULES.build({**discriminator, **ends})
+    return generators, discriminators if discriminator is not None else None
+
+
+@MODELS.register_module()
+class CycleGAN(BaseTranslationModel):
+    """Two generators that undo each other, and two discriminators that judge what they make.
+
+    Networks are keyed by the domain that they produce: `generators['monet']` paints.
+
+    Args:
+        generator: Config of both generators.
+        discriminator: Config of both discriminators; None for inference alone.
+        gan_loss: Config of the adversarial loss.
+        domains: The two domains' names: A (folder trainA) and B (trainB).
+        default_domain: Target of a translation that names none; None for domain B.
+        cycle_weight: Factor of |G(F(x)) - x|; lambda in the paper's eq. 3.
+        identity_weight: Factor of |G(y) - y|, absolute: the paper's 0.5 of lambda is 5.0. It holds
+            the colours of paintings; 0 saves two generator passes of six.
+        pool_size: Generated images kept for the discriminators; `train_cfg.buffer_size`, mmgen's
+            name for it, is taken too.
+        channels: Image channels by domain, e.g. `dict(map=1, photo=3)`; None takes
+            those in `generator` and `discriminator`.
+        train_cfg: mmgen's; see `pool_size`.
+        test_cfg: mmgen's; unused.
+    """
+
+    def __init__(
+        self,
+        generator: dict,
+        discriminator: dict | None = None,
+        gan_loss: dict | None = None,
+        domains: Sequence[str] = ("a", "b"),
+        default_domain: str | None = None,
+        cycle_weight: float = 10.0,
+        identity_weight: float = 5.0,
+        pool_size: int = 50,
+        channels: Mapping[str, int] | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+    ):
+        nn.Module.__init__(self)
+        domains = check_domains(domains, default_domain, channels)
+        super().__init__(
+            default_domain or domains[1], domains, domains, train_cfg=train_cfg, test_cfg=test_cfg
+        )
+        self.generators, self.discriminators = build_networks(
+            domains, generator, discriminator, channels
+        )
+        self.gan_loss = MODULES.build(gan_loss or dict(type="mmgen_ext.GANLoss"))
+        self.cycle_weight = cycle_weight
+        self.identity_weight = identity_weight
+        if identity_weight and channels and len(set(channels.values())) > 1:
+            print_log(f"identity_weight is off: it compares {dict(channels)} channels", "mmgen")
+            self.identity_weight = 0.0
+        pool_size = self.train_cfg.get("buffer_size", pool_size)
+        # Seeded by the run's seed without drawing from its stream.
+        seed = torch.initial_seed() % 2**63
+        self.pools = {d: ImagePool(pool_size, seed + i) for i, d in enumerate(domains)}
+
+    def _parse_train_cfg(self) -> None:
+        self.train_cfg = self.train_cfg or {}
+
+    def _parse_test_cfg(self) -> None:
+        pass
+
+    def _get_target_generator(self, domain: str) -> nn.Module:
+        if domain not in self.generators:
+            raise ValueError(f"unknown domain {domain!r}; there are {', '.join(self.generators)}")
+        return self.generators[domain]
+
+    def forward_test(self, img: Tensor, target_domain: str, **kwargs) -> dict[str, Tensor]:
+        """Translate img (N, C, H, W) in [-1, 1]; leaves the model in evaluation mode.
+
+        Returns:
+            `source` and `target` on the host, as mmgen's models do.
+        """
+        self.eval()
+        return super().forward_test(img, target_domain, **kwargs)
+
+    def train_step(self, data_batch: dict, optimizer: dict, **kwargs) -> dict:
+        """Update both generators, then both discriminators, on one batch.
+
+        Args:
+            data_batch: `img_<domain>` for both domains, (N, C, H, W) in [-1, 1].
+            optimizer: `generators` and `discriminators`.
+            **kwargs: What mmgen's runners add; unused.
+
+        Returns:
+            `log_vars` (scalars on the device, under mmgen's names), `num_samples`, and `results`
+            with `real_<domain>` and `fake_<domain>`.
+        """
+        if self.discriminators is None:
+            raise ValueError("this CycleGAN was built with discriminator=None: it cannot train")
+        a, b = self._reachable_domains
+        real = {d: data_batch[f"img_{d}"] for d in (a, b)}
+        fake = {b: self.generators[b](real[a]), a: self.generators[a](real[b])}
+
+        # The generators go first, as in the paper's code (mmgen updates the discriminators first),
+        # so that the discriminators learn from fakes that they have already judged.
+        set_requires_grad(self.discriminators, False)
+        losses = self.generator_losses(real, fake)
+        loss = sum(losses.values())
+        optimizer["generators"].zero_grad()
+        loss.backward()
+        optimizer["generators"].step()
+
+        set_requires_grad(self.discriminators, True)
+        disc_losses = self.discriminator_losses(real, fake)
+        optimizer["discriminators"].zero_grad()
+        sum(disc_losses.values()).backward()
+        optimizer["discriminators"].step()
+
+        log_vars = {k: v.detach() for k, v in {**disc_losses, **losses, "loss": loss}.items()}
+        results = {f"real_{d}": real[d] for d in (a, b)}
+        results |= {f"fake_{d}": fake[d].detach() for d in (a, b)}
+        return dict(log_vars=log_vars, num_samples=len(real[a]), results=results)
+
+    def generator_losses(self, real: dict, fake: dict) -> dict[str, Tensor]:
+        """Weighted losses that add up to the paper's eq. 3 plus identity; those of weight 0 are absent."""
+        a, b = self._reachable_domains
+        losses = {
+            f"loss_gan_g_{d}": self.gan_loss(self.discriminators[d](fake[d]), True) for d in (a, b)
+        }
+        if self.cycle_weight:
+            # E[|F(G(x)) - x|] in both directions, eq. 2
+            cycle = {a: self.generators[a](fake[b]), b: self.generators[b](fake[a])}
+            losses["cycle_loss"] = sum(
+                l1_loss(cycle[d], real[d], self.cycle_weight) for d in (a, b)
+            )
+        if self.identity_weight:
+            # E[|G(y) - y|], section 5.2
+            losses["id_loss"] = sum(
+                l1_loss(self.generators[d](real[d]), real[d], self.identity_weight) for d in (a, b)
+            )
+        return losses
+
+    def discriminator_losses(self, real: dict, fake: dict) -> dict[str, Tensor]:
+        """Losses of both discriminators on real images and on generated ones through the pools."""
+        return {
+            f"loss_gan_d_{d}": self.gan_loss.discriminator_loss(
+                self.discriminators[d], real[d], self.pools[d].query(fake[d])
+            )
+            for d in self._reachable_domains
+        }
+
+
+def check_domains(domains, default_domain: str | None, channels: Mapping | None) -> list[str]:
+    """Return the two domain names as a list.
+
+    Raises:
+        ValueError: If there are not two different names, or another argument names a third.
+    """
+    if isinstance(domains, str) or len(domains) != 2 or len(set(domains)) != 2:
+        raise ValueError(
+            f"domains={domains!r}; expected two different names, as ['monet', 'photo']"
+        )
+    if default_domain not in (None, *domains):
+        raise ValueError(
+            f"default_domain={default_domain!r} is none of the domains {list(domains)}"
+        )
+    if channels is not None and set(channels) != set(domains):
+        raise ValueError(f"channels={dict(channels)} must name the domains {list(domains)}")
+    return list(domains)

@@ -1,0 +1,98 @@
+"""Discriminators: PatchGAN and its 1 x 1 form. Parameter names and shapes are mmgen's."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..registry import MODULES
+from .layers import ConvBlock, add_spectral_norm, init_weights
+
+
+@MODULES.register_module()
+class PatchDiscriminator(nn.Module):
+    """PatchGAN (Isola et al. 2017): one logit per patch, 70 x 70 pixels with num_conv=3.
+
+    Args:
+        in_channels: Channels of the images it judges.
+        base_channels: Channels after the first convolution.
+        num_conv: Convolutions between the first and the last; each but the last of them halves.
+        norm: 'instance' | 'batch' | 'none'.
+        spectral_norm: Spectral norm on every convolution (Miyato et al. 2018).
+        init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        base_channels: int = 64,
+        num_conv: int = 3,
+        norm: str = "instance",
+        spectral_norm: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__()
+        conv = dict(kernel_size=4, padding=1, activation="leaky_relu", spectral_norm=spectral_norm)
+        width = [base_channels * min(2**n, 8) for n in range(num_conv + 1)]
+        # No block around the last convolution: it has none in mmgen, and that names its weights.
+        last = nn.Conv2d(width[-1], 1, 4, padding=1)
+        if spectral_norm:
+            add_spectral_norm(last)
+        self.model = nn.Sequential(
+            ConvBlock(in_channels, width[0], stride=2, **conv),
+            *(
+                ConvBlock(
+                    width[n - 1], width[n], stride=2 if n < num_conv else 1, norm=norm, **conv
+                )
+                for n in range(1, num_conv + 1)
+            ),
+            last,
+        )
+        self.init_cfg = init_cfg or {}
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Draw new weights as `init_cfg` says."""
+        init_weights(self, **self.init_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, about H/8, about W/8)."""
+        return self.model(x)
+
+
+@MODULES.register_module()
+class PixelDiscriminator(nn.Module):
+    """The 1 x 1 PatchGAN of pix2pix: judges every pixel by its colour alone.
+
+    Args:
+        in_channels: Channels of the images it judges.
+        base_channels: Channels after the first convolution.
+        norm: 'instance' | 'batch' | 'none'.
+        spectral_norm: Spectral norm on every convolution.
+        init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        base_channels: int = 64,
+        norm: str = "instance",
+        spectral_norm: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__()
+        conv = dict(kernel_size=1, spectral_norm=spectral_norm)
+        self.model = nn.Sequential(
+            ConvBlock(in_channels, base_channels, activation="leaky_relu", **conv),
+            ConvBlock(base_channels, 2 * base_channels, norm=norm, activation="leaky_relu", **conv),
+            ConvBlock(2 * base_channels, 1, activation=None, **conv),
+        )
+        self.init_cfg = init_cfg or {}
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Draw new weights as `init_cfg` says."""
+        init_weights(self, **self.init_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H, W)."""
+        return self.model(x)

@@ -1,0 +1,209 @@
+"""Generators: the paper's ResNet and pix2pix's U-Net. Parameter names and shapes are mmgen's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..registry import MODULES
+from .layers import ConvBlock, check_choice, init_weights
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around which the input is added, without an activation after the sum.
+
+    Args:
+        channels: Channels of input and output.
+        padding_mode: See ConvBlock.
+        norm: See ConvBlock.
+        use_dropout: Drop half of the activations between the convolutions.
+    """
+
+    def __init__(self, channels: int, padding_mode: str, norm: str, use_dropout: bool):
+        super().__init__()
+        conv = dict(kernel_size=3, padding=1, padding_mode=padding_mode, norm=norm)
+        block = [ConvBlock(channels, channels, **conv)]
+        if use_dropout:
+            block.append(nn.Dropout(0.5))
+        block.append(ConvBlock(channels, channels, activation=None, **conv))
+        self.block = nn.Sequential(*block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x + block(x), of x's shape (N, channels, H, W)."""
+        return x + self.block(x)
+
+
+@MODULES.register_module()
+class ResnetGenerator(nn.Module):
+    """The generator of CycleGAN (Zhu et al. 2017, appendix 7.2), after Johnson et al. 2016.
+
+    Args:
+        in_channels: Channels of the source domain's images.
+        out_channels: Channels of the target domain's images.
+        base_channels: Channels after the first convolution; four times as many in the blocks.
+        num_blocks: Residual blocks; the paper takes 6 at 128 x 128 and 9 from 256 x 256 on.
+        norm: 'instance' | 'batch' | 'none'.
+        use_dropout: Dropout inside the residual blocks.
+        padding_mode: 'reflect' | 'replicate' | 'zeros'.
+        upsample: 'deconv' as in the paper, or 'resize' against checkerboards. The two do not share
+            weights.
+        init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
+    """
+
+    # Sides of the input are rounded up to a multiple of this, and must be at least `min_size`
+    # for reflection padding at the narrowest place.
+    size_divisor = 4
+    min_size = 8
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        base_channels: int = 64,
+        num_blocks: int = 9,
+        norm: str = "instance",
+        use_dropout: bool = False,
+        padding_mode: str = "reflect",
+        upsample: str = "deconv",
+        init_cfg: dict | None = None,
+    ):
+        super().__init__()
+        if num_blocks < 0:
+            raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
+        check_choice("upsample", upsample, ("deconv", "resize"))
+        c = base_channels
+        ends = dict(kernel_size=7, padding=3, padding_mode=padding_mode)
+        scale = dict(kernel_size=3, stride=2, padding=1, norm=norm)
+        self.model = nn.Sequential(
+            ConvBlock(in_channels, c, norm=norm, **ends),
+            ConvBlock(c, 2 * c, **scale),
+            ConvBlock(2 * c, 4 * c, **scale),
+            *(ResidualBlock(4 * c, padding_mode, norm, use_dropout) for _ in range(num_blocks)),
+            ConvBlock(4 * c, 2 * c, upsample=upsample, **scale),
+            ConvBlock(2 * c, c, upsample=upsample, **scale),
+            ConvBlock(c, out_channels, activation="tanh", **ends),
+        )
+        self.init_cfg = init_cfg or {}
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Draw new weights as `init_cfg` says."""
+        init_weights(self, **self.init_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+        return self.model(x)
+
+
+class SkipBlock(nn.Module):
+    """One level of the U-Net: halve, the level below, double; its input is appended to its output.
+
+    Args:
+        outer_channels: Channels of the output.
+        inner_channels: Channels at half the size.
+        in_channels: Channels of the input; None for `outer_channels`.
+        below: The level below; None for the innermost.
+        outermost: Whether this is the whole network: tanh and no skip.
+        norm: See ConvBlock.
+        use_dropout: Drop half of the output.
+    """
+
+    def __init__(
+        self,
+        outer_channels: int,
+        inner_channels: int,
+        in_channels: int | None = None,
+        below: SkipBlock | None = None,
+        outermost: bool = False,
+        norm: str = "batch",
+        use_dropout: bool = False,
+    ):
+        super().__init__()
+        self.outermost = outermost
+        conv = dict(kernel_size=4, stride=2, padding=1, activation_first=True)
+        down = ConvBlock(
+            in_channels or outer_channels,
+            inner_channels,
+            norm="none" if outermost or below is None else norm,
+            activation=None if outermost else "leaky_relu",
+            bias=norm != "batch",
+            **conv,
+        )
+        up = ConvBlock(
+            inner_channels * (1 if below is None else 2),
+            outer_channels,
+            upsample="deconv",
+            norm="none" if outermost else norm,
+            activation="relu",
+            bias=outermost or norm != "batch",
+            **conv,
+        )
+        model = [down, up] if below is None else [down, below, up]
+        if outermost:
+            model.append(nn.Tanh())
+        elif use_dropout:
+            model.append(nn.Dropout(0.5))
+        self.model = nn.Sequential(*model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C + outer_channels, H, W); the outermost level to outer_channels."""
+        # The level's first activation works in place, so what is skipped is the activated x: an
+        # accident of the original code that all trained weights expect.
+        y = self.model(x)
+        return y if self.outermost else torch.cat([x, y], 1)
+
+
+@MODULES.register_module()
+class UnetGenerator(nn.Module):
+    """The U-Net generator of pix2pix (Isola et al. 2017, appendix 6.1).
+
+    Args:
+        in_channels: Channels of the source domain's images.
+        out_channels: Channels of the target domain's images.
+        num_down: Halvings, at least 5; sides are multiples of 2 ** num_down.
+        base_channels: Channels after the first convolution.
+        norm: 'instance' | 'batch' | 'none'.
+        use_dropout: Dropout in the levels between the fourth and the innermost.
+        init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        num_down: int = 8,
+        base_channels: int = 64,
+        norm: str = "batch",
+        use_dropout: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__()
+        if num_down < 5:
+            raise ValueError(f"num_down={num_down}: the U-Net needs at least 5 halvings")
+        self.size_divisor = self.min_size = 2**num_down
+        c = base_channels
+        block = SkipBlock(8 * c, 8 * c, norm=norm)
+        for _ in range(num_down - 5):
+            block = SkipBlock(8 * c, 8 * c, below=block, norm=norm, use_dropout=use_dropout)
+        for outer in (4, 2, 1):
+            block = SkipBlock(outer * c, 2 * outer * c, below=block, norm=norm)
+        self.model = SkipBlock(out_channels, c, in_channels, block, outermost=True, norm=norm)
+        self.init_cfg = init_cfg or {}
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Draw new weights as `init_cfg` says."""
+        init_weights(self, **self.init_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: If a side is not a multiple of 2 ** num_down.
+        """
+        if x.shape[-1] % self.size_divisor or x.shape[-2] % self.size_divisor:
+            raise ValueError(
+                f"UnetGenerator got {x.shape[-2]} x {x.shape[-1]} pixels; both sides must be "
+                f"multiples of {self.size_divisor}. Lower num_down or pad the image"
+            )
+        return self.model(x)

@@ -1,0 +1,127 @@
+"""The convolution block of every network here, and the initialisers of the paper's code."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
+
+NORMS = ("instance", "batch", "none")
+INITS = ("normal", "xavier", "kaiming", "orthogonal")
+PADDINGS = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d, "zeros": nn.ZeroPad2d}
+ACTIVATIONS = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+    "tanh": nn.Tanh,
+}
+
+
+def check_choice(name: str, value: object, choices) -> None:
+    """Raise a ValueError that lists the choices unless `value` is one of them."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(choices)}")
+
+
+class ConvBlock(nn.Module):
+    """Padding, convolution, normalisation and activation, under mmcv ConvModule's parameter names.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the square kernel.
+        stride: Step of the convolution; for `upsample` the factor of enlargement.
+        padding: Pixels added on each side of the input.
+        padding_mode: 'reflect' | 'replicate' | 'zeros'.
+        norm: 'instance' | 'batch' | 'none'. Only instance norm and none keep the bias: batch norm
+            has one of its own.
+        activation: 'relu' | 'leaky_relu' (slope 0.2) | 'tanh' | None.
+        activation_first: Activate the input instead of the output, as U-Net's blocks do.
+        upsample: None, 'deconv' (transposed convolution) or 'resize' (nearest neighbour, then a
+            convolution of stride 1), which has no checkerboard by construction
+            (Odena et al. 2016, https://doi.org/10.23915/distill.00003).
+        bias: True or False to overrule the rule under `norm`.
+        spectral_norm: Divide the kernel by its largest singular value (Miyato et al. 2018).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        padding_mode: str = "zeros",
+        norm: str = "none",
+        activation: str | None = "relu",
+        activation_first: bool = False,
+        upsample: str | None = None,
+        bias: bool | None = None,
+        spectral_norm: bool = False,
+    ):
+        super().__init__()
+        check_choice("norm", norm, NORMS)
+        check_choice("padding_mode", padding_mode, PADDINGS)
+        check_choice("upsample", upsample, (None, "deconv", "resize"))
+        bias = norm != "batch" if bias is None else bias
+        self.pre_activation = ACTIVATIONS[activation]() if activation_first and activation else None
+        self.enlarge = nn.Upsample(scale_factor=stride) if upsample == "resize" else None
+        # Zero padding is cheapest inside the convolution.
+        inside = padding if padding_mode == "zeros" else 0
+        self.pad = PADDINGS[padding_mode](padding) if padding > inside else None
+        if upsample == "deconv":
+            # Odd kernels need one more row and column to enlarge by the stride exactly.
+            self.conv = nn.ConvTranspose2d(
+                in_channels, out_channels, kernel_size, stride, padding, kernel_size % 2, bias=bias
+            )
+        else:
+            step = 1 if upsample == "resize" else stride
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, step, inside, bias=bias)
+        if spectral_norm:
+            add_spectral_norm(self.conv)
+        # The attribute's name is part of the parameters' names: mmcv calls batch norm `bn`.
+        self.bn = nn.BatchNorm2d(out_channels) if norm == "batch" else None
+        self.instance_norm = nn.InstanceNorm2d(out_channels) if norm == "instance" else None
+        self.activation = ACTIVATIONS[activation]() if activation and not activation_first else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run what is switched on: (N, in_channels, H, W) to (N, out_channels, H', W')."""
+        for part in (
+            self.pre_activation,
+            self.enlarge,
+            self.pad,
+            self.conv,
+            self.bn,
+            self.instance_norm,
+            self.activation,
+        ):
+            if part is not None:
+                x = part(x)
+        return x
+
+
+def init_weights(network: nn.Module, type: str = "normal", gain: float = 0.02) -> None:
+    """Initialise as the paper's code does: kernels by `type`, biases 0, batch norm N(1, gain).
+
+    Args:
+        network: Whose convolutions and batch norms are initialised.
+        type: 'normal' (standard deviation `gain`) | 'xavier' | 'kaiming' | 'orthogonal'.
+        gain: Scale of all but 'kaiming'.
+    """
+    check_choice("init_cfg.type", type, INITS)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            # Under spectral norm the kernel to set is the one below the parametrization.
+            parametrized = getattr(module, "parametrizations", None)
+            weight = parametrized.weight.original if parametrized else module.weight
+            if type == "normal":
+                nn.init.normal_(weight, 0.0, gain)
+            elif type == "xavier":
+                nn.init.xavier_normal_(weight, gain)
+            elif type == "kaiming":
+                nn.init.kaiming_normal_(weight, a=0, mode="fan_in")
+            else:
+                nn.init.orthogonal_(weight, gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, gain)
+            nn.init.zeros_(module.bias)

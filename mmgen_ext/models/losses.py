@@ -1,0 +1,112 @@
+"""Losses of CycleGAN: pure functions of tensors, and the one module that a config names."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..registry import MODULES
+from .layers import check_choice
+
+GAN_TYPES = ("lsgan", "vanilla", "hinge", "wgan-gp")
+
+
+def set_requires_grad(network: nn.Module, requires_grad: bool) -> None:
+    """Switch gradients of all parameters on or off."""
+    for parameter in network.parameters():
+        parameter.requires_grad = requires_grad
+
+
+def l1_loss(prediction: Tensor, target: Tensor, weight: float) -> Tensor:
+    """Weight * E[|prediction - target|], for two tensors of one shape.
+
+    Weighted before the mean, as in mmgen, so that both libraries round alike.
+    """
+    return (weight * (prediction - target).abs()).mean()
+
+
+def gan_loss(
+    gan_type: str, logits: Tensor, target_is_real: bool, is_disc: bool = False, labels=(0.0, 1.0)
+) -> Tensor:
+    """Adversarial loss of logits of any shape, averaged to a scalar.
+
+    Args:
+        gan_type: 'lsgan' (Mao et al. 2017), 'vanilla' (Goodfellow et al. 2014), 'hinge'
+            (Miyato et al. 2018) or 'wgan-gp' (Gulrajani et al. 2017; see gradient_penalty).
+        logits: The discriminator's raw output.
+        target_is_real: Whether the logits ought to say "real".
+        is_disc: Whether this is the discriminator's loss; only hinge differs.
+        labels: Regression targets of fake and real, for lsgan and vanilla.
+    """
+    sign = -1.0 if target_is_real else 1.0
+    label = labels[target_is_real]
+    if gan_type == "lsgan":
+        # E[(D(x) - label)^2]
+        return (logits - label).square().mean()
+    if gan_type == "vanilla":
+        # E[-label log s(D(x)) - (1 - label) log(1 - s(D(x)))]
+        return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+    if gan_type == "hinge":
+        # E[max(0, 1 -+ D(x))]; generators, which only ever aim at real: E[-D(x)]
+        return F.relu(1 + sign * logits).mean() if is_disc else -logits.mean()
+    # wgan: E[-+ D(x)]
+    return sign * logits.mean()
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """E[(||grad D(x)|| - 1)^2] at random points x between real and fake (Gulrajani et al. 2017).
+
+    Args:
+        discriminator: Maps images to logits.
+        real: Real images (N, C, H, W).
+        fake: As many generated images.
+    """
+    mix = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
+    between = (mix * real + (1 - mix) * fake).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+@MODULES.register_module()
+class GANLoss(nn.Module):
+    """The adversarial loss that a config names; see gan_loss for the formulas.
+
+    Args:
+        gan_type: 'lsgan' | 'vanilla' | 'hinge' | 'wgan-gp'.
+        real_label_val: Regression target of real images (lsgan, vanilla).
+        fake_label_val: Regression target of generated images (lsgan, vanilla).
+        loss_weight: Factor of the generators' loss; the discriminators' is never weighted.
+        gp_weight: Factor of the gradient penalty, for 'wgan-gp'.
+    """
+
+    def __init__(
+        self,
+        gan_type: str = "lsgan",
+        real_label_val: float = 1.0,
+        fake_label_val: float = 0.0,
+        loss_weight: float = 1.0,
+        gp_weight: float = 10.0,
+    ):
+        super().__init__()
+        check_choice("gan_type", gan_type, GAN_TYPES)
+        self.gan_type = gan_type
+        self.labels = (fake_label_val, real_label_val)
+        self.loss_weight = loss_weight
+        self.gp_weight = gp_weight if gan_type == "wgan-gp" else 0.0
+
+    def forward(self, logits: Tensor, target_is_real: bool, is_disc: bool = False) -> Tensor:
+        """Return the scalar loss of logits; the generators' is multiplied by `loss_weight`."""
+        loss = gan_loss(self.gan_type, logits, target_is_real, is_disc, self.labels)
+        return loss if is_disc else loss * self.loss_weight
+
+    def discriminator_loss(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        """Half the sum of the losses on real and fake images (N, C, H, W), as in the paper's code."""
+        fake = fake.detach()
+        loss = 0.5 * (
+            self(discriminator(fake), False, is_disc=True)
+            + self(discriminator(real), True, is_disc=True)
+        )
+        if self.gp_weight:
+            loss = loss + self.gp_weight * gradient_penalty(discriminator, real, fake)
+        return loss

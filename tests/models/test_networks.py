@@ -1,0 +1,184 @@
+"""Networks: equal to mmgen's to the bit, and what mmgen's cannot."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmgen.models import build_module
+
+from mmgen_ext.models import (
+    PatchDiscriminator,
+    PixelDiscriminator,
+    ResnetGenerator,
+    UnetGenerator,
+)
+
+PAIRS = {
+    "resnet": (
+        dict(type="ResnetGenerator", base_channels=6, num_blocks=2),
+        dict(norm_cfg=dict(type="IN")),
+        dict(norm="instance"),
+    ),
+    "resnet, batch norm, dropout, zero padding": (
+        dict(
+            type="ResnetGenerator",
+            base_channels=6,
+            num_blocks=2,
+            use_dropout=True,
+            padding_mode="zeros",
+        ),
+        dict(norm_cfg=dict(type="BN")),
+        dict(norm="batch"),
+    ),
+    "unet": (
+        dict(type="UnetGenerator", base_channels=6, num_down=6, use_dropout=True),
+        dict(norm_cfg=dict(type="BN")),
+        dict(norm="batch"),
+    ),
+    "unet, instance norm": (
+        dict(type="UnetGenerator", base_channels=6, num_down=5),
+        dict(norm_cfg=dict(type="IN")),
+        dict(norm="instance"),
+    ),
+    "patch": (
+        dict(type="PatchDiscriminator", base_channels=6, num_conv=3),
+        dict(norm_cfg=dict(type="IN")),
+        dict(norm="instance"),
+    ),
+    "patch, batch norm, 4 convolutions": (
+        dict(type="PatchDiscriminator", base_channels=6, num_conv=4),
+        dict(norm_cfg=dict(type="BN")),
+        dict(norm="batch"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_network_with_mmgens_weights_equals_mmgens(name, mode):
+    common, theirs, ours = PAIRS[name]
+    channels = dict(in_channels=3)
+    if "Generator" in common["type"]:
+        channels["out_channels"] = 2
+    reference = build_module({**common, **channels, **theirs})
+    reference.init_weights()
+    network = build_module({**common, **channels, **ours, "type": f"mmgen_ext.{common['type']}"})
+    network.load_state_dict(reference.state_dict(), strict=True)
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    outputs, gradients = [], []
+    for net in (network, reference):
+        getattr(net, mode)()
+        torch.manual_seed(1)  # the same dropout
+        source = x.clone().requires_grad_()
+        output = net(source * 1)  # U-Nets work in place
+        output.square().sum().backward()
+        outputs.append(output.detach())
+        gradients.append([source.grad, *(p.grad for p in net.parameters())])
+    assert torch.allclose(*outputs, atol=1e-6, rtol=0)
+    for a, b in zip(*gradients, strict=True):
+        assert torch.allclose(a, b, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("type", ["normal", "xavier", "kaiming", "orthogonal"])
+def test_initialisers_draw_what_mmgens_draw(type):
+    ours = ResnetGenerator(base_channels=8, num_blocks=1, init_cfg=dict(type=type, gain=0.05))
+    theirs = build_module(
+        dict(
+            type="ResnetGenerator",
+            in_channels=3,
+            out_channels=3,
+            base_channels=8,
+            num_blocks=1,
+            init_cfg=dict(type=type, gain=0.05),
+        )
+    )
+    torch.manual_seed(3)
+    ours.init_weights()
+    torch.manual_seed(3)
+    theirs.init_weights()
+    expected = theirs.state_dict()
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(2, 12),
+    st.integers(2, 12),
+    st.sampled_from(["instance", "batch", "none"]),
+    st.sampled_from(["reflect", "replicate", "zeros"]),
+    st.sampled_from(["deconv", "resize"]),
+)
+def test_resnet_keeps_every_size_and_takes_any_channels(cin, cout, h, w, norm, padding, upsample):
+    network = ResnetGenerator(
+        cin, cout, 2, 1, norm=norm, padding_mode=padding, upsample=upsample
+    ).eval()
+    with torch.no_grad():
+        y = network(torch.randn(1, cin, 4 * h, 4 * w))
+    assert y.shape == (1, cout, 4 * h, 4 * w)
+    assert y.abs().max() <= 1
+
+
+def test_resize_upsampling_has_no_checkerboard_where_deconvolution_has():
+    # A constant picture has no edges: what alternates from pixel to pixel comes from upsampling.
+    def alternation(upsample):
+        torch.manual_seed(0)
+        network = ResnetGenerator(3, 3, 8, 1, norm="none", upsample=upsample)
+        network.init_cfg = dict(type="xavier", gain=1.0)
+        network.init_weights()
+        with torch.no_grad():
+            middle = network(torch.full((1, 3, 128, 128), 0.5))[..., 56:72, 56:72]
+        return (middle[..., 1:] - middle[..., :-1]).abs().mean().item()
+
+    assert alternation("resize") < 1e-6
+    assert alternation("deconv") > 1e-3
+
+
+def test_patch_discriminator_sees_seventy_pixels():
+    network = PatchDiscriminator(3, 4, norm="none").eval()
+    x = torch.randn(1, 3, 128, 128, requires_grad=True)
+    logits = network(x)
+    logits[0, 0, 7, 7].backward()
+    seen = x.grad.abs().sum((0, 1)).nonzero()
+    assert (seen.max(0).values - seen.min(0).values + 1).tolist() == [70, 70]
+
+
+def test_pixel_discriminator_judges_each_pixel_alone():
+    network = PixelDiscriminator(3, 4, norm="none").eval()
+    x = torch.randn(1, 3, 9, 7)
+    shuffled = x.flip(2)
+    with torch.no_grad():
+        assert network(x).shape == (1, 1, 9, 7)
+        assert torch.allclose(network(shuffled), network(x).flip(2), atol=1e-6)
+
+
+def test_spectral_norm_bounds_every_kernel():
+    network = PatchDiscriminator(3, 4, spectral_norm=True)
+    for _ in range(30):
+        network(torch.randn(1, 3, 32, 32))  # each pass refines the estimate of the singular value
+    kernels = [m.weight.detach() for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(kernels) == 5
+    for kernel in kernels:
+        assert torch.linalg.matrix_norm(kernel.flatten(1), 2) == pytest.approx(1, abs=0.05)
+
+
+def test_unet_says_which_sizes_it_takes():
+    with pytest.raises(ValueError, match=r"60 x 64 pixels; both sides must be multiples of 32"):
+        UnetGenerator(base_channels=2, num_down=5)(torch.randn(1, 3, 60, 64))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(norm="layer"), "norm='layer' is not known; choose one of instance, batch, none"),
+        (dict(upsample="bicubic"), "choose one of deconv, resize"),
+        (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
+        (dict(num_blocks=-1), "num_blocks=-1 is negative"),
+        (dict(init_cfg=dict(type="he")), "choose one of normal, xavier, kaiming, orthogonal"),
+    ],
+)
+def test_wrong_arguments_are_answered_with_the_right_ones(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ResnetGenerator(**{"base_channels": 2, **arguments})

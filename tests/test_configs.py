@@ -1,0 +1,78 @@
+"""Every shipped config: a few lines, builds, makes a step, survives a dump."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from mmcv import Config
+from mmgen.core import build_optimizers
+from mmgen.models import build_model
+
+from mmgen_ext.config import load_config, plain_data
+from mmgen_ext.datasets.transforms import RandomCrop
+
+ROOT = Path(__file__).resolve().parents[1]
+LEAVES = sorted((ROOT / "configs" / "cyclegan").glob("*.py"))
+EXPECTED = [
+    "monet2photo",
+    "vangogh2photo",
+    "cezanne2photo",
+    "ukiyoe2photo",
+    "horse2zebra",
+    "summer2winter_yosemite",
+    "apple2orange",
+    "facades",
+    "iphone2dslr_flower",
+    "maps",
+    "cityscapes",
+]
+
+
+def test_every_known_data_set_has_a_config_that_ends_in_its_name():
+    for name in EXPECTED:
+        assert list((ROOT / "configs" / "cyclegan").glob(f"cyclegan_lsgan_resnet_in_*_{name}.py"))
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+def test_leaf_is_short_and_opens_with_its_intent(path):
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 22
+    assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+def test_config_builds_and_makes_one_step(path, tmp_path):
+    cfg = load_config(path)
+    # The architecture as it is, at a fraction of its width: eleven of them must fit in CI.
+    model = build_model(
+        {
+            **cfg.model,
+            "generator": {**cfg.model.generator, "base_channels": 4},
+            "discriminator": {**cfg.model.discriminator, "base_channels": 4},
+        }
+    )
+    optimizer = build_optimizers(model, cfg.optimizer)
+    crops = [step.size for step in cfg.data.train.pipeline if step.type.endswith("RandomCrop")]
+    size = crops[0] // 4
+    batch = {f"img_{d}": torch.rand(1, 3, size, size) * 2 - 1 for d in cfg.domains}
+    logged = model.train_step(batch, optimizer)["log_vars"]
+    assert torch.isfinite(logged["loss"])
+    assert ("id_loss" in logged) == ("id0" not in path.stem)
+    assert RandomCrop(crops[0])
+    assert cfg.data.train.domains == cfg.domains == cfg.model.domains
+    assert Path(cfg.data.train.data_root).parts[0] == "data"
+    # Plain data: dumped and read again it is the same.
+    (tmp_path / "dump.py").write_text(cfg.pretty_text, "utf-8")
+    assert plain_data(Config.fromfile(str(tmp_path / "dump.py"))) == plain_data(cfg)
+
+
+def test_changing_the_number_of_iterations_changes_nothing_else():
+    path = LEAVES[0]
+    short, long = (plain_data(load_config(path, dict(total_iters=n))) for n in (10, 1000))
+    assert {k for k in short if short[k] != long[k]} == {"total_iters"}
+
+
+def test_data_root_on_the_command_line_reaches_the_data_sets():
+    cfg = load_config(LEAVES[0], dict(data_root="elsewhere"))
+    assert cfg.data.train.data_root == cfg.data.test.data_root == "elsewhere"
