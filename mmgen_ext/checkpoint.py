@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from .files import replacing
 
@@ -72,3 +73,27 @@ def find_checkpoint(work_dir: str | os.PathLike) -> Path | None:
         if number.isdigit():
             found[int(number)] = path
     return found[max(found)] if found else None
+
+
+def check_fit(network: nn.Module, state: Mapping, name: str) -> None:
+    """Raise a ValueError that says which weights are missing, unknown or of another shape."""
+    want = network.state_dict()
+    other = [
+        f"{k}: {tuple(state[k].shape)} in the checkpoint, {tuple(want[k].shape)} in the config"
+        for k in want
+        if k in state and state[k].shape != want[k].shape
+    ]
+    faults = []
+    for title, keys in (
+        ("missing in the checkpoint", [k for k in want if k not in state]),
+        ("not in the config", [k for k in state if k not in want]),
+        ("of another shape", other),
+    ):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            faults.append(f"{len(keys)} {title}: {', '.join(keys[:3])}{more}")
+    if faults:
+        raise ValueError(
+            f"checkpoint {name} does not fit the config. {'; '.join(faults)}. "
+            f"Use the config that it was trained with"
+        )

@@ -1,8 +1,8 @@
-"""Repairs of what today's PyTorch, NumPy, SciPy and setuptools broke in mmcv 1.7.2 and mmgen 0.7.3.
+"""Repairs of what today's PyTorch, NumPy and SciPy broke in mmcv 1.7.2 and mmgen 0.7.3.
 
-Both libraries are finished: these are their last releases. Each repair states its symptom, its cause
-and when it can be deleted; it is applied only where it is needed, and applying twice changes nothing.
-It changes names inside mmcv and mmgen, never those that torch, NumPy and SciPy show to everybody.
+Both libraries are finished: these are their last releases. Each repair states its symptom, its
+cause and when it can be deleted; it is applied only where it is needed, and applying twice changes
+nothing. It changes names inside mmcv and mmgen, never those that NumPy and SciPy show to everybody.
 No other file of the project repairs anything.
 """
 

@@ -51,8 +51,15 @@ def tensor_to_images(batch: Tensor) -> np.ndarray:
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write uint8 (H, W, C), BGR if C is 3, in the format of the suffix; whole or not at all."""
+    """Write uint8 (H, W, C), BGR if C is 3, in the format of the suffix; whole or not at all.
+
+    Raises:
+        ValueError: If the channels are neither 1 nor 3.
+        OSError: If it cannot be written.
+    """
     path = Path(path)
+    if image.shape[2] not in (1, 3):
+        raise ValueError(f"{image.shape[2]} channels cannot be written as a picture")
     image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, ::-1]
     form = Image.registered_extensions()[path.suffix.lower()]
     options = {"quality": 95} if form in ("JPEG", "WEBP") else {}

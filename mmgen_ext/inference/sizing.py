@@ -21,7 +21,7 @@ def padded_side(side: int, divisor: int, minimum: int) -> int:
 
 
 def pad_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pad (H, W, C) at the bottom and right to (height, width, C) by mirroring, often if need be."""
+    """Mirror (H, W, C) at the bottom and right, repeatedly if need be, to (height, width, C)."""
     h, w = image.shape[:2]
     if (h, w) == (height, width):
         return image

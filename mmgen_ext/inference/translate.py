@@ -79,7 +79,7 @@ def translate_files(
                 try:
                     jobs[source].parent.mkdir(parents=True, exist_ok=True)
                     write_image(jobs[source], side_by_side(image, result) if compare else result)
-                except OSError as error:
+                except (ValueError, OSError) as error:
                     failed[source] = f"cannot write {jobs[source]}: {error}"
             bar.update(len(batch))
     return failed

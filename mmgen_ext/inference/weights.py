@@ -8,6 +8,7 @@ from mmcv import Config
 from mmgen.models.builder import build_module
 from torch import nn
 
+from ..checkpoint import check_fit
 from ..models.cyclegan import build_networks
 
 
@@ -42,27 +43,3 @@ def load_generators(cfg: Config, checkpoint: Mapping, name: str) -> nn.ModuleDic
     check_fit(generators, state, name)
     generators.load_state_dict(state)
     return generators.eval()
-
-
-def check_fit(network: nn.Module, state: Mapping, name: str) -> None:
-    """Raise a ValueError that says which weights are missing, unknown or of another shape."""
-    want = network.state_dict()
-    other = [
-        f"{k}: {tuple(state[k].shape)} in the checkpoint, {tuple(want[k].shape)} in the config"
-        for k in want
-        if k in state and state[k].shape != want[k].shape
-    ]
-    faults = []
-    for title, keys in (
-        ("missing in the checkpoint", [k for k in want if k not in state]),
-        ("not in the config", [k for k in state if k not in want]),
-        ("of another shape", other),
-    ):
-        if keys:
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            faults.append(f"{len(keys)} {title}: {', '.join(keys[:3])}{more}")
-    if faults:
-        raise ValueError(
-            f"checkpoint {name} does not fit the config's generators. {'; '.join(faults)}. "
-            f"Use the config that it was trained with"
-        )

@@ -150,7 +150,7 @@ class CycleGAN(BaseTranslationModel):
         return dict(log_vars=log_vars, num_samples=len(real[a]), results=results)
 
     def generator_losses(self, real: dict, fake: dict) -> dict[str, Tensor]:
-        """Weighted losses that add up to the paper's eq. 3 plus identity; those of weight 0 are absent."""
+        """Weighted terms of the paper's eq. 3 and identity; those of weight 0 are absent."""
         a, b = self._reachable_domains
         losses = {
             f"loss_gan_g_{d}": self.gan_loss(self.discriminators[d](fake[d]), True) for d in (a, b)

@@ -101,7 +101,7 @@ class GANLoss(nn.Module):
         return loss if is_disc else loss * self.loss_weight
 
     def discriminator_loss(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        """Half the sum of the losses on real and fake images (N, C, H, W), as in the paper's code."""
+        """Half the sum of the losses on real and fake images (N, C, H, W), as the paper's code."""
         fake = fake.detach()
         loss = 0.5 * (
             self(discriminator(fake), False, is_disc=True)

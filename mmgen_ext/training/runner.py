@@ -18,7 +18,7 @@ from mmcv.runner import RUNNERS, IterBasedRunner
 from mmcv.runner.log_buffer import LogBuffer
 
 from .. import __version__
-from ..checkpoint import read_checkpoint, write_checkpoint
+from ..checkpoint import check_fit, read_checkpoint, write_checkpoint
 from ..files import link_or_copy
 
 
@@ -188,6 +188,7 @@ class TranslationRunner(IterBasedRunner):
         """
         content = read_checkpoint(checkpoint)
         model = self.model.module
+        check_fit(model, content["state_dict"], checkpoint)
         model.load_state_dict(content["state_dict"])
         for name, optimizer in self.optimizer.items():
             optimizer.load_state_dict(content["optimizer"][name])

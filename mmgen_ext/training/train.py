@@ -18,9 +18,10 @@ from mmgen.datasets import build_dataloader, build_dataset
 from mmgen.models import build_model
 from torch.utils.data import Dataset
 
-from ..checkpoint import find_checkpoint, read_checkpoint
+from ..checkpoint import check_fit, find_checkpoint, read_checkpoint
 from ..config import is_ours, plain_data
 from ..datasets import build_loader
+from ..datasets.unpaired import find_data_root
 from ..device import pick_device
 from .distributed import OnDevice
 from .run_dir import describe_environment, make_work_dir, start_log, write_config
@@ -127,9 +128,13 @@ def _build(what: str, function: Callable, *args):
 
 
 def build_train_dataset(cfg: Config) -> Dataset:
-    """Build data.train; ours is given the run's seed."""
-    default = dict(seed=cfg.seed) if is_ours(cfg.data.train) else None
-    return _build("data set", build_dataset, cfg.data.train, default)
+    """Build data.train; ours is given the run's seed, and mmgen's the folder that was meant."""
+    data = deepcopy(cfg.data.train)
+    if is_ours(data):
+        data.setdefault("seed", cfg.seed)
+    elif data.type == "UnpairedImageDataset":
+        data.dataroot = str(find_data_root(data.dataroot, ["trainA", "trainB"]))
+    return _build("data set", build_dataset, data)
 
 
 def build_train_model(cfg: Config):
@@ -219,7 +224,9 @@ def start_from(runner: TranslationRunner, cfg: Config, resume: str | None) -> No
     if resume:
         runner.resume(str(resume))
     elif cfg.get("load_from"):
-        runner.model.module.load_state_dict(read_checkpoint(cfg.load_from)["state_dict"])
+        state = read_checkpoint(cfg.load_from)["state_dict"]
+        check_fit(runner.model.module, state, cfg.load_from)
+        runner.model.module.load_state_dict(state)
         runner.logger.info("weights of %s", cfg.load_from)
 
 

@@ -87,3 +87,14 @@ def test_resume_from_nothing_and_from_no_checkpoint(tool, tiny_config, sentence,
 def test_unknown_device(tool, tiny_config, sentence, tmp_path):
     result = tool("train", tiny_config, "--work-dir", tmp_path / "w", "--device", "tpu")
     sentence(result, "device 'tpu' is not available", "--device auto")
+
+
+def test_resume_from_another_architecture_says_what_differs(
+    tool, trained, tiny_config, sentence, tmp_path
+):
+    run = ["train", tiny_config, "--work-dir", tmp_path / "w"]
+    other = ["--cfg-options", "model.generator.num_blocks=2"]
+    result = tool(*run, "--resume", trained / "latest.pth", *other)
+    sentence(result, "does not fit the config", "missing in the checkpoint")
+    result = tool(*run, *other, f"load_from={trained / 'latest.pth'}")
+    sentence(result, "does not fit the config", "missing in the checkpoint")
