@@ -29,10 +29,11 @@ from mmgen_ext.datasets.images import list_images, read_image
 from mmgen_ext.datasets.prepare import make_demo_dataset
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.pictures import labelled_grid, resize_image, write_image
+from mmgen_ext.training.runner import Interrupted
 from mmgen_ext.training.train import train
 
 CONFIGS = ROOT / "configs" / "cyclegan"
-CONFIG = CONFIGS / "cyclegan_lsgan_resnet-resize_b2x1_1k_64x64_demo.py"
+CONFIG = CONFIGS / "cyclegan_lsgan_resnet-resize_b2x1_500_64x64_demo.py"
 OWN_CONFIG = CONFIGS / "cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"
 DATA, WORK = Path("data", "demo"), Path("work_dirs", "demo")
 SHOWN = ("astronaut_0", "chelsea_1", "coffee_0", "motorcycle_left_1")
@@ -131,7 +132,11 @@ def main() -> int:
     cfg = load_config(CONFIG, None if args.iters is None else dict(total_iters=args.iters))
     print(f"[2/3] training, {cfg.total_iters} iterations: {WORK}", flush=True)
     quiet_log()
-    train(cfg, WORK, seed=args.seed)
+    try:
+        train(cfg, WORK, seed=args.seed)
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
     print("[3/3] translating what it has never seen", flush=True)
     pieces = translate_test_pieces()
     picture = WORK / "before_after.png"

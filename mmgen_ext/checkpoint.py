@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,8 +34,9 @@ def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         except RuntimeError as error:
-            # torch's zip writer turns a failed write into a RuntimeError of its own.
-            raise OSError(f"cannot write {path}: {error}") from error
+            # torch's zip writer turns a failed write into a RuntimeError about positions.
+            free = shutil.disk_usage(path.parent).free / 1e6
+            raise OSError(f"cannot write {path}: {free:.0f} MB are free on its disk") from error
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: str = "cpu") -> dict:

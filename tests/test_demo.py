@@ -3,6 +3,7 @@
 import importlib.util
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from mmgen_ext.training.runner import Interrupted
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,6 +65,17 @@ def test_a_gain_of_at_least_one_and_a_half_decibels_is_a_success(demo, capsys):
     assert "the demo failed" in capsys.readouterr().err
     assert demo.conclude(1.5) == 0
     assert "python tools/train.py" in capsys.readouterr().out
+
+
+def test_being_stopped_is_a_sentence_too(demo, capsys, monkeypatch):
+    def stopped(*args, **kwargs):
+        raise Interrupted(signal.SIGTERM, 7)
+
+    monkeypatch.setattr(demo, "train", stopped)
+    monkeypatch.setattr(demo, "make_demo_dataset", lambda root, seed: None)
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    assert demo.main() == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "stopped by SIGTERM after 7 iterations, saved\n"
 
 
 def test_what_it_says_to_type_next_works(demo, capsys, tool, tmp_path, monkeypatch, data_root):

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from ..files import replacing
@@ -77,8 +77,10 @@ def decode_image(data: bytes, channels: int = 3) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             pixels = np.asarray(_to_mode(ImageOps.exif_transpose(image), channels))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if data[:4] in (b"II*\0", b"MM\0*") and isinstance(error, UnidentifiedImageError):
+            return _check_array(_decode_tiff(data), channels)
         # Pillow prints the address of the buffer, which says nothing.
-        text = "not an image" if "cannot identify" in str(error) else str(error)
+        text = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
         raise ValueError(text) from None
     return pixels[:, :, None] if channels == 1 else pixels[:, :, ::-1]
 

@@ -88,6 +88,8 @@ def test_multichannel_arrays_and_tiffs_are_read(photo):
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, five, photometric="minisblack", planarconfig="contig")
     assert np.array_equal(decode_image(buffer.getvalue(), channels=5), five)
+    with pytest.raises(ValueError, match=r"shape \(64, 96, 5\); expected uint8 \(H, W, 3\)"):
+        decode_image(buffer.getvalue())
 
 
 def test_damage_is_said_and_never_shown_as_gray(photo):

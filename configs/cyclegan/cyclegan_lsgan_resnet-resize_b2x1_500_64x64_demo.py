@@ -1,4 +1,4 @@
-"""The demo: small enough to learn a known filter in three minutes on two CPU cores."""
+"""The demo: small enough to learn a known filter in two minutes on two CPU cores."""
 
 _base_ = "cyclegan_lsgan_resnet-resize_in_b1x1_80k_monet2photo.py"
 domains = ["photo", "drawing"]  # trainA, trainB
@@ -19,4 +19,4 @@ train_pipeline = [
 ]
 data = dict(samples_per_gpu=2, workers_per_gpu=0, train=dict(pipeline=train_pipeline))
 optimizer = dict(generators=dict(lr=8e-4), discriminators=dict(lr=8e-4))
-total_iters = 1000
+total_iters = 500
