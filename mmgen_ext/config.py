@@ -86,7 +86,7 @@ def _find_base(folder: Path, base: str) -> Path:
 
 
 def _fill_data(cfg: Config, overrides: dict) -> None:
-    """Give our data sets the `domains` and `data_root` that a leaf names at the config's top."""
+    """Give our data sets what a leaf names once: `domains`, `data_root`, the model's `channels`."""
     data = cfg.get("data") or {}
     for split in ("train", "val", "test"):
         part = data.get(split)
@@ -94,6 +94,8 @@ def _fill_data(cfg: Config, overrides: dict) -> None:
             for key in ("domains", "data_root"):
                 if cfg.get(key) is not None and (key in overrides or part.get(key) is None):
                     part[key] = cfg[key]
+            if cfg.model.get("channels"):
+                part.setdefault("channels", cfg.model.channels)
 
 
 def is_ours(part: Mapping) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from mmcv import Config
 from torch import nn
 
 from ..checkpoint import read_checkpoint
-from ..config import load_config
+from ..config import is_ours, load_config
 from ..device import pick_device
 from ..pictures import resize_image, tensor_to_images
 from .sizing import network_sizes, pad_to, padded_side, working_size
@@ -57,14 +58,12 @@ class Translator:
         content = read_checkpoint(checkpoint)
         cfg = self._config(config, content, checkpoint)
         self.generators = load_generators(cfg, content, str(checkpoint)).to(self.device)
-        # Weights may be trained before they are applied; they are not here.
         self.generators.requires_grad_(False)
         self.domains = list(self.generators)
-        model = cfg.model
-        self.default_domain = model.get("default_domain") or self.domains[-1]
+        self.default_domain = cfg.model.get("default_domain") or self.domains[-1]
         self.mean, self.std, self.to_rgb = normalization(cfg)
-        if cfg.model.type == "Pix2Pix":
-            use_batch_statistics(self.generators)
+        # mmgen's models are applied as they are trained: batch norm by each picture's statistics.
+        self.one_by_one = not is_ours(cfg.model) and use_batch_statistics(self.generators)
 
     @staticmethod
     def _config(config, content: dict, name) -> Config:
@@ -108,7 +107,7 @@ class Translator:
         """Translate pictures, those of one padded size together.
 
         Args:
-            images: uint8 (H, W, C), BGR if C is 3; (H, W) is taken as one channel. Any sizes.
+            images: uint8 (H, W, C), BGR if C is 3, or gray (H, W). Any sizes.
             to: Target domain; None for the default.
             size: Short side at which to work; None for the picture's own.
 
@@ -120,14 +119,20 @@ class Translator:
         groups: dict[tuple, list[int]] = {}
         padded = []
         for i, image in enumerate(images):
-            image = check_image(image)
+            image = check_image(image, self.channels(to))
             h, w = working_size(*image.shape[:2], size)
             image = resize_image(image, h, w, "area" if h < image.shape[0] else "bicubic")
             padded.append(pad_to(image, padded_side(h, *limits), padded_side(w, *limits)))
             groups.setdefault(padded[-1].shape, []).append(i)
         results: list = [None] * len(images)
         for members in groups.values():
-            outputs = self._run(network, np.stack([padded[i] for i in members]))
+            size_of_batch = 1 if self.one_by_one else len(members)
+            stacked = np.stack([padded[i] for i in members])
+            outputs = [
+                output
+                for start in range(0, len(members), size_of_batch)
+                for output in self._run(network, stacked[start : start + size_of_batch])
+            ]
             for i, output in zip(members, outputs, strict=True):
                 height, width = images[i].shape[:2]
                 h, w = working_size(height, width, size)
@@ -148,18 +153,29 @@ class Translator:
         return translated[..., ::-1] if self.to_rgb else translated
 
 
-def check_image(image: np.ndarray) -> np.ndarray:
-    """Return uint8 (H, W, C), or raise a ValueError that says what was got."""
+def check_image(image: np.ndarray, channels: int) -> np.ndarray:
+    """Return uint8 (H, W, channels); gray is repeated, and colour becomes gray where one is taken.
+
+    Raises:
+        ValueError: That says what was got.
+    """
     image = np.asarray(image)
     image = image[:, :, None] if image.ndim == 2 else image
-    if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"got {image.dtype} of shape {image.shape}; expected uint8 (H, W, C)")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = np.repeat(image, channels, axis=2)
+    elif image.ndim == 3 and (image.shape[2], channels) == (3, 1):
+        image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)[:, :, None]
+    if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape or image.shape[2] != channels:
+        raise ValueError(
+            f"got {image.dtype} of shape {image.shape}; expected uint8 (H, W, {channels})"
+        )
     return image
 
 
-def use_batch_statistics(network: nn.Module) -> None:
-    """Let batch norms use each batch's own statistics, as pix2pix is meant to be applied."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.track_running_stats = False
-            module.running_mean = module.running_var = None
+def use_batch_statistics(network: nn.Module) -> bool:
+    """Let batch norms use each batch's own statistics; return whether there are any."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in norms:
+        module.track_running_stats = False
+        module.running_mean = module.running_var = None
+    return bool(norms)

@@ -9,13 +9,15 @@ from mmgen.models.builder import build_module
 from torch import nn
 
 from ..checkpoint import check_fit
+from ..config import is_ours
 from ..models.cyclegan import build_networks
 
 
 def build_generators(model: Mapping) -> nn.ModuleDict:
     """Build the generators of a `model` config, ours or mmgen's, keyed by target domain."""
-    if model.get("domains") is not None:
-        return build_networks(model["domains"], model["generator"], None, model.get("channels"))[0]
+    if is_ours(model) and "generator" in model:
+        domains = model.get("domains", ("a", "b"))
+        return build_networks(domains, model["generator"], None, model.get("channels"))[0]
     domains = model.get("reachable_domains")
     if not domains or "generator" not in model:
         raise ValueError(

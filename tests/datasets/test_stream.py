@@ -110,6 +110,15 @@ def test_samples_do_not_depend_on_workers_ranks_or_where_one_starts(data_root, p
         assert same(joint, {k: v[4 * i : 4 * i + 4] for k, v in whole.items()})
 
 
+@pytest.mark.slow
+def test_spawned_workers_give_the_same_samples(data_root):
+    # As on Windows and macOS: nothing of the parent's memory is there.
+    loader = build_loader(unpaired(data_root, MMGENS_PIPELINE), 2, 1, seed=7)
+    loader.multiprocessing_context = "spawn"
+    plain = build_loader(unpaired(data_root, MMGENS_PIPELINE), 2, 0, seed=7)
+    assert same(take(loader, 2), take(plain, 2))
+
+
 def test_another_seed_is_another_stream(data_root):
     dataset = unpaired(data_root)
     first = take(build_loader(dataset, 2, 0), 4)

@@ -94,6 +94,15 @@ def test_working_size_returns_the_original_size(translator):
 def test_picture_of_another_type_is_refused(translator):
     with pytest.raises(ValueError, match=r"got float64 of shape \(8, 8, 3\); expected uint8"):
         translator(np.zeros((8, 8, 3)))
+    with pytest.raises(ValueError, match=r"got uint8 of shape \(8, 8, 4\); expected uint8 .*3\)"):
+        translator(np.zeros((8, 8, 4), np.uint8))
+
+
+def test_gray_is_translated_as_the_colour_it_shows(translator, photos):
+    gray = np.ascontiguousarray(photos["coffee"][:30, :40, 0])
+    colour = translator(np.dstack([gray] * 3))
+    assert np.array_equal(translator(gray), colour)
+    assert np.array_equal(translator(gray[:, :, None]), colour)
 
 
 def test_unknown_domain_is_answered_with_the_domains(translator):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from mmgen_ext.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from mmgen_ext.config import load_config
@@ -190,3 +191,19 @@ def test_failed_write_keeps_what_was_there_and_leaves_no_rest(tmp_path, monkeypa
     monkeypatch.undo()
     assert torch.equal(read_checkpoint(path)["state_dict"]["w"], torch.zeros(3))
     assert [p.name for p in tmp_path.iterdir()] == ["latest.pth"]
+
+
+def test_domains_of_different_channels_train_and_translate(tool, tiny_config, data_root, tmp_path):
+    config = tmp_path / "channels.py"
+    config.write_text(f"_base_ = {str(tiny_config)!r}\nmodel = dict(channels=dict(a=1, b=3))\n")
+    work_dir = tmp_path / "run"
+    result = tool("train", config, "--work-dir", work_dir, *options("total_iters=2"))
+    assert result.code == 0, result.err[-600:]
+    for to, mode in (("a", "L"), ("b", "RGB")):
+        out = tmp_path / to
+        run = ["translate", "auto", work_dir / "latest.pth", data_root / "testA", "--to", to]
+        result = tool(*run, "--out", out, "--compare")
+        assert result.code == 0, result.err[-600:]
+        assert len(list(out.rglob("*.png"))) == 2
+        result = tool(*run, "--out", out, "--overwrite")
+        assert {Image.open(path).mode for path in out.rglob("*.png")} == {mode}
