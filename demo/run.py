@@ -33,7 +33,7 @@ from mmgen_ext.training.runner import Interrupted
 from mmgen_ext.training.train import train
 
 CONFIGS = ROOT / "configs" / "cyclegan"
-CONFIG = CONFIGS / "cyclegan_lsgan_resnet-resize_b2x1_500_64x64_demo.py"
+CONFIG = CONFIGS / "cyclegan_lsgan_resnet-resize_b2x1_400_64x64_demo.py"
 OWN_CONFIG = CONFIGS / "cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"
 DATA, WORK = Path("data", "demo"), Path("work_dirs", "demo")
 SHOWN = ("astronaut_0", "chelsea_1", "coffee_0", "motorcycle_left_1")

@@ -67,14 +67,20 @@ def read_checkpoint(path: str | os.PathLike, map_location: str = "cpu") -> dict:
     return dict(checkpoint)
 
 
-def find_checkpoint(work_dir: str | os.PathLike) -> Path | None:
-    """The checkpoint of the most iterations in a run directory; None if there is none."""
+def find_checkpoints(work_dir: str | os.PathLike) -> list[Path]:
+    """The checkpoints of a run directory, from the fewest to the most iterations."""
     found = {}
     for path in Path(work_dir).glob("iter_*.pth"):
         number = path.stem.removeprefix("iter_")
         if number.isdigit():
             found[int(number)] = path
-    return found[max(found)] if found else None
+    return [found[number] for number in sorted(found)]
+
+
+def keep_newest(work_dir: str | os.PathLike, count: int) -> None:
+    """Delete all but the newest `count` checkpoints of a run directory; none if not positive."""
+    for path in find_checkpoints(work_dir)[:-count] if count > 0 else []:
+        path.unlink()
 
 
 def check_fit(network: nn.Module, state: Mapping, name: str) -> None:

@@ -22,7 +22,9 @@ def run(main: Callable[[], int | None]) -> None:
     except (ValueError, OSError, NotImplementedError) as error:
         if os.environ.get("MMGEN_EXT_DEBUG"):
             raise
-        sys.exit(f"error: {error}")
+        # What a loader's worker raised arrives as the text of its traceback.
+        text = str(error).rpartition("\n" + type(error).__name__ + ": ")[2]
+        sys.exit(f"error: {text.strip()}")
 
 
 def new_parser(doc: str) -> argparse.ArgumentParser:

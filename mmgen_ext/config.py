@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import difflib
 import os
+import pprint
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
+import numpy as np
+import torch
 from mmcv import Config
 from mmcv.runner import HOOKS, OPTIMIZERS
-from mmcv.utils import Registry, import_modules_from_strings
+from mmcv.utils import Registry
 from mmgen.datasets.builder import DATASETS, PIPELINES
 from mmgen.models.builder import MODELS, MODULES
 
@@ -36,12 +39,13 @@ def load_config(path: str | os.PathLike, overrides: dict | None = None) -> Confi
         raise FileNotFoundError(f"no config file {path}{hint}")
     try:
         cfg = _read(path)
-        if cfg.get("custom_imports"):
-            import_modules_from_strings(**cfg.custom_imports)
         cfg.merge_from_dict(overrides or {})
-    except (SyntaxError, NameError, KeyError, TypeError, AttributeError, OSError) as error:
+    except Exception as error:  # a config is code and can raise anything
         raise ValueError(f"cannot read config {path}: {type(error).__name__}: {error}") from error
-    _fill_data(cfg, overrides or {})
+    for key in ("model", "data", "optimizer"):
+        if not isinstance(cfg.get(key, {}), dict):
+            raise ValueError(f"config {path}: {key} is {cfg[key]!r}; expected a dict")
+    _fill_in(cfg, overrides or {})
     check_types(cfg)
     return cfg
 
@@ -85,17 +89,17 @@ def _find_base(folder: Path, base: str) -> Path:
     return inside
 
 
-def _fill_data(cfg: Config, overrides: dict) -> None:
-    """Give our data sets what a leaf names once: `domains`, `data_root`, the model's `channels`."""
-    data = cfg.get("data") or {}
-    for split in ("train", "val", "test"):
-        part = data.get(split)
-        if part and is_ours(part):
-            for key in ("domains", "data_root"):
-                if cfg.get(key) is not None and (key in overrides or part.get(key) is None):
-                    part[key] = cfg[key]
-            if cfg.model.get("channels"):
-                part.setdefault("channels", cfg.model.channels)
+def _fill_in(cfg: Config, overrides: dict) -> None:
+    """Give our model and data sets what a leaf names once: domains, data root, channels."""
+    model, data = cfg.get("model") or {}, cfg.get("data") or {}
+    parts = [(model, ["domains"])]
+    parts += [(data.get(s) or {}, ["domains", "data_root"]) for s in ("train", "val", "test")]
+    for part, keys in parts:
+        for key in keys if is_ours(part) else []:
+            if cfg.get(key) is not None and (key in overrides or part.get(key) is None):
+                part[key] = cfg[key]
+        if is_ours(part) and part is not model and model.get("channels"):
+            part.setdefault("channels", model.channels)
 
 
 def is_ours(part: Mapping) -> bool:
@@ -103,17 +107,27 @@ def is_ours(part: Mapping) -> bool:
     return str(part.get("type", "")).startswith(f"{registry.SCOPE}.")
 
 
-def plain_data(cfg: Config) -> dict:
-    """The config as dicts, lists, strings, numbers, booleans and None alone: for checkpoints."""
+def plain_data(value: object) -> object:
+    """A Config, or what may stand in one, as dicts, lists, strings, numbers, booleans and None."""
+    if isinstance(value, Config):
+        value = value._cfg_dict.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_data(item) for item in value]
+    if isinstance(value, (np.generic, torch.Tensor)):
+        value = value.item()
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
-    def plain(value: object) -> object:
-        if isinstance(value, Mapping):
-            return {str(key): plain(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(item) for item in value]
-        return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
-    return plain(cfg._cfg_dict.to_dict())
+def config_text(cfg: Config) -> str:
+    """The resolved config as a file that reads back the same, whatever its strings hold.
+
+    mmcv's own `pretty_text` does not escape quotes and backslashes, so that an apostrophe in a path
+    breaks it, and so does every path of Windows.
+    """
+    entries = plain_data(cfg).items()
+    return "".join(f"{k} = {pprint.pformat(v, sort_dicts=False)}\n" for k, v in entries)
 
 
 def check_types(cfg: Config) -> None:
@@ -133,6 +147,12 @@ def check_types(cfg: Config) -> None:
             _check(part, f"data.{split}", DATASETS)
             _check(part.get("pipeline"), f"data.{split}.pipeline", PIPELINES)
     _check(cfg.get("custom_hooks"), "custom_hooks", HOOKS)
+    _check((cfg.get("log_config") or {}).get("hooks"), "log_config.hooks", HOOKS)
+    policy = (cfg.get("lr_config") or {}).get("policy")
+    if policy:  # as mmcv finds it
+        policy = policy.title() if policy == policy.lower() else policy
+        names = {n.removesuffix("LrUpdaterHook") for n in HOOKS.module_dict if "LrUpdater" in n}
+        _check_name(policy, "lr_config: policy", names)
     for name, optimizer in (cfg.get("optimizer") or {}).items():
         _check(optimizer, f"optimizer.{name}", OPTIMIZERS)
 
@@ -142,13 +162,16 @@ def _check(part: object, where: str, known: Registry) -> None:
         for i, entry in enumerate(part):
             _check(entry, f"{where}[{i}]", known)
     elif isinstance(part, dict) and isinstance(part.get("type"), str):
-        names = list(known.module_dict)
+        names = {name for own in known.module_dict for name in (own, f"{known.scope}.{own}")}
         for scope, child in known.children.items():
-            names += [f"{scope}.{name}" for name in child.module_dict]
-        if part["type"] not in names:
-            # mmgen takes data sets and pipelines of mmcls under a scope of its own.
-            if part["type"].startswith("mmcls."):
-                return
-            near = difflib.get_close_matches(part["type"], names, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{where}: type {part['type']!r} does not exist{hint}")
+            names |= {f"{scope}.{name}" for name in child.module_dict}
+        # mmgen takes data sets and pipelines of mmcls under a scope of its own.
+        if not part["type"].startswith("mmcls."):
+            _check_name(part["type"], f"{where}: type", names)
+
+
+def _check_name(name: str, where: str, names: Collection[str]) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1, 0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{where} {name!r} does not exist{hint}")

@@ -59,7 +59,10 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """
     path = Path(path)
     if image.shape[2] not in (1, 3):
-        raise ValueError(f"{image.shape[2]} channels cannot be written as a picture")
+        raise ValueError(
+            f"{image.shape[2]} channels cannot be written as a picture; the Translator in Python "
+            f"returns them as an array"
+        )
     image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, ::-1]
     form = Image.registered_extensions()[path.suffix.lower()]
     options = {"quality": 95} if form in ("JPEG", "WEBP") else {}
@@ -78,7 +81,7 @@ def labelled_grid(columns: Mapping[str, Sequence[np.ndarray]], gap: int = 4) -> 
     """Pictures in columns under their names.
 
     Args:
-        columns: Name to uint8 pictures (H, W, 1 or 3), from top to bottom.
+        columns: Name to uint8 pictures (H, W, C), from top to bottom; C > 3 shows three.
         gap: Pixels between pictures.
 
     Returns:
@@ -86,7 +89,8 @@ def labelled_grid(columns: Mapping[str, Sequence[np.ndarray]], gap: int = 4) -> 
     """
     drawn = []
     for name, images in columns.items():
-        images = [np.repeat(i, 3, 2) if i.shape[2] == 1 else i[..., :3] for i in images]
+        # Two channels have no colours: the first is shown in gray.
+        images = [np.repeat(i[..., :1], 3, 2) if i.shape[2] < 3 else i[..., :3] for i in images]
         width = max(i.shape[1] for i in images)
         # 0.5 of OpenCV's font is about 9 pixels a letter: wide enough for the name.
         width = max(width, 9 * len(name) + 2 * gap)

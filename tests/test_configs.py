@@ -9,7 +9,7 @@ from mmcv import Config
 from mmgen.core import build_optimizers
 from mmgen.models import build_model
 
-from mmgen_ext.config import load_config, plain_data
+from mmgen_ext.config import config_text, load_config, plain_data
 from mmgen_ext.datasets.transforms import RandomCrop
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +63,7 @@ def test_config_builds_and_makes_one_step(path, tmp_path):
     assert cfg.data.train.domains == cfg.domains == cfg.model.domains
     assert Path(cfg.data.train.data_root).parts[0] == "data"
     # Plain data: dumped and read again it is the same.
-    (tmp_path / "dump.py").write_text(cfg.pretty_text, "utf-8")
+    (tmp_path / "dump.py").write_text(config_text(cfg), "utf-8")
     assert plain_data(Config.fromfile(str(tmp_path / "dump.py"))) == plain_data(cfg)
 
 

@@ -1,5 +1,6 @@
 """The MMGeneration tutorial's way: configs of mmgen's own, unchanged, through our tools."""
 
+import shutil
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -99,3 +100,16 @@ def test_pix2pix_trains_and_translates(tool, tmp_path, photos):
     first, second = (Image.open(tmp_path / f"{name}.png") for name in ("a", "b"))
     assert first.size == (130, 90)
     assert first.tobytes() == second.tobytes()
+
+
+def test_broken_and_missing_pictures_of_a_tutorial_config_are_named_at_the_start(
+    tool, tutorial, tmp_path, data_root, sentence
+):
+    root = shutil.copytree(data_root, tmp_path / "set")
+    run = ["train", tutorial, "--work-dir", tmp_path / "run", "--no-validate", "--cfg-options"]
+    run += [*SMALL_CYCLEGAN, f"data.train.dataroot={root}"]
+    (root / "trainB" / "letter.jpg").write_text("Dear diary")
+    sentence(tool(*run), "1 broken image", "letter.jpg: not an image")
+    shutil.rmtree(root / "trainB")
+    (root / "trainB").mkdir()
+    sentence(tool(*run), "no images in", "trainB")

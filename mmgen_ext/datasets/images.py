@@ -46,8 +46,10 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     paths = sorted(
         path
         for path in folder.rglob("*")
-        # macOS leaves "._name.jpg" beside each file it copies; they are no pictures.
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        # macOS leaves "._name.jpg" beside each file it copies, notebooks ".ipynb_checkpoints".
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not paths:
         raise FileNotFoundError(f"no images in {folder} (looked for {' '.join(IMAGE_SUFFIXES)})")
@@ -76,7 +78,7 @@ def decode_image(data: bytes, channels: int = 3) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as image:
             pixels = np.asarray(_to_mode(ImageOps.exif_transpose(image), channels))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises all kinds of errors on damaged headers
         if data[:4] in (b"II*\0", b"MM\0*") and isinstance(error, UnidentifiedImageError):
             return _check_array(_decode_tiff(data), channels)
         # Pillow prints the address of the buffer, which says nothing.
@@ -171,14 +173,29 @@ def scan_images(paths: Sequence[Path], channels: int = 3) -> list[dict]:
             checks = pool.map(lambda path: _check(path, channels), todo)
             found = _with_progress(checks, len(todo), f"checking {Path(folder).name}")
             known |= {str(p): {"stamp": _stamp(p), **c} for p, c in zip(todo, found, strict=True)}
-        known = {str(path): known[str(path)] for path in paths}
         try:
             memory.parent.mkdir(parents=True, exist_ok=True)
             with replacing(memory) as part:
-                part.write_text(json.dumps(known), "utf-8")
+                # What is broken is looked at again: its cure need not change the file.
+                sound = {k: v for k, v in known.items() if not v["error"]}
+                part.write_text(json.dumps(sound), "utf-8")
         except OSError:
             pass  # Nowhere to remember it: the next run scans again.
     return [known[str(path)] for path in paths]
+
+
+def check_images(paths: Sequence[Path], channels: int = 3) -> None:
+    """Raise a ValueError that names every broken picture among `paths`."""
+    checks = scan_images(paths, channels)
+    broken = [(p, c["error"]) for p, c in zip(paths, checks, strict=True) if c["error"]]
+    if broken:
+        raise ValueError(f"{list_broken(broken)}\nRemove or replace them")
+
+
+def list_broken(broken: Sequence[tuple[Path, str]]) -> str:
+    """One line for each (path, what is wrong), under their count."""
+    lines = "".join(f"\n  {path}: {error}" for path, error in broken)
+    return f"{len(broken)} broken image{'s' if len(broken) > 1 else ''}:{lines}"
 
 
 def _with_progress(items: Iterable, total: int, title: str) -> Iterable:

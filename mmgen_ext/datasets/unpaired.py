@@ -13,16 +13,18 @@ from mmgen.datasets.pipelines import Compose
 from torch.utils.data import Dataset
 
 from ..registry import DATASETS
-from .images import list_images, scan_images
+from .images import list_broken, list_images, scan_images
 from .stream import permuted_index, sample_generator, seeded_globals
 
 
-def find_data_root(data_root: str | os.PathLike, folders: Sequence[str]) -> Path:
+def find_data_root(data_root: str | os.PathLike | None, folders: Sequence[str]) -> Path:
     """The folder that holds `folders`: data_root, or the one folder inside it that archives add.
 
     Raises:
         FileNotFoundError: If neither does.
     """
+    if data_root is None:
+        raise ValueError("no data_root: name the folder of your pictures, data_root='data/NAME'")
     root = Path(data_root)
     for candidate in (root, root / root.name, root.parent):
         inside = candidate != root.parent or root.name == root.parent.name
@@ -94,8 +96,7 @@ class UnpairedImageDataset(Dataset):
             _warn_of_leaks(good, self.data_root / f"test{letter}", channels)
         if not broken:
             return
-        lines = "".join(f"\n  {path}: {error}" for path, error in broken)
-        what = f"{len(broken)} broken image{'s' if len(broken) > 1 else ''}:{lines}"
+        what = list_broken(broken)
         if on_error == "raise":
             raise ValueError(
                 f"{what}\nRemove or replace them, or leave them out with "

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from mmcv.utils import print_log
 from mmgen.models import BaseTranslationModel
+from mmgen.models.builder import build_module
 from torch import Tensor, nn
 
-from ..registry import MODELS, MODULES
+from ..registry import MODELS
 from .image_pool import ImagePool
 from .losses import l1_loss, set_requires_grad
 
@@ -28,10 +29,14 @@ def build_networks(
     generators, discriminators = nn.ModuleDict(), nn.ModuleDict()
     for target, source in (domains, domains[::-1]):
         ends = dict(in_channels=channels[source], out_channels=channels[target]) if channels else {}
-        generators[target] = MODULES.build({**generator, **ends})
+        generators[target] = build_module({**generator, **ends})
         if discriminator is not None:
             ends = dict(in_channels=channels[target]) if channels else {}
-            discriminators[target] = MODULES.build({**discriminator, **ends})
+            discriminators[target] = build_module({**discriminator, **ends})
+    for network in (*generators.values(), *discriminators.values()):
+        # Ours initialise themselves; mmgen's leave it to the model.
+        if not type(network).__module__.startswith("mmgen_ext."):
+            network.init_weights()
     return generators, discriminators if discriminator is not None else None
 
 
@@ -80,7 +85,7 @@ class CycleGAN(BaseTranslationModel):
         self.generators, self.discriminators = build_networks(
             domains, generator, discriminator, channels
         )
-        self.gan_loss = MODULES.build(gan_loss or dict(type="mmgen_ext.GANLoss"))
+        self.gan_loss = build_module(gan_loss or dict(type="mmgen_ext.GANLoss"))
         self.cycle_weight = cycle_weight
         self.identity_weight = identity_weight
         if identity_weight and channels and len(set(channels.values())) > 1:
@@ -188,6 +193,11 @@ def check_domains(domains, default_domain: str | None, channels: Mapping | None)
         raise ValueError(
             f"domains={domains!r}; expected two different names, as ['monet', 'photo']"
         )
+    for domain in domains:
+        if "." in domain or hasattr(nn.ModuleDict, domain):
+            raise ValueError(
+                f"{domain!r} cannot name a domain: it has a dot, or is a word of torch's"
+            )
     if default_domain not in (None, *domains):
         raise ValueError(
             f"default_domain={default_domain!r} is none of the domains {list(domains)}"

@@ -6,12 +6,14 @@ import logging
 import os
 import platform
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from mmcv import Config
 from mmcv.utils import get_logger
 
+from ..config import config_text
 from ..files import replacing
 
 
@@ -24,9 +26,7 @@ def make_work_dir(path: str | os.PathLike) -> Path:
     path = Path(path).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with replacing(path / "writable") as part:
-            part.write_text("")
-        (path / "writable").unlink()
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise PermissionError(
             f"work_dir {path} cannot be written ({error.strerror}); choose another with --work-dir"
@@ -52,7 +52,7 @@ def start_log(work_dir: Path, level: str = "INFO") -> tuple[logging.Logger, str]
 def write_config(work_dir: Path, cfg: Config, name: str) -> None:
     """Write the resolved config, from which the run can be started again."""
     with replacing(work_dir / name) as part:
-        part.write_text(cfg.pretty_text, "utf-8")
+        part.write_text(config_text(cfg), "utf-8")
 
 
 def describe_environment() -> str:

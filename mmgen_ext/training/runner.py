@@ -18,7 +18,8 @@ from mmcv.runner import RUNNERS, IterBasedRunner
 from mmcv.runner.log_buffer import LogBuffer
 
 from .. import __version__
-from ..checkpoint import check_fit, read_checkpoint, write_checkpoint
+from ..checkpoint import check_fit, keep_newest, read_checkpoint, write_checkpoint
+from ..config import plain_data
 from ..files import link_or_copy
 
 
@@ -120,6 +121,7 @@ class TranslationRunner(IterBasedRunner):
         save_optimizer: bool = True,
         create_symlink: bool = True,
         done: int | None = None,
+        keep: int = -1,
         **kwargs,
     ) -> None:
         """Write the run's whole state; a full disk is a warning, and older files stay whole.
@@ -129,6 +131,8 @@ class TranslationRunner(IterBasedRunner):
             filename_tmpl: Name, with the iterations done.
             save_optimizer: Whether to write what resuming needs.
             create_symlink: Whether to keep `latest.pth` too (a hard link or copy).
+            keep: How many checkpoints stay, -1 for all; older ones go after the new one
+                is whole.
             done: Iterations done; None inside an iteration, where mmcv's hook calls.
             **kwargs: mmcv's; unused.
 
@@ -141,6 +145,7 @@ class TranslationRunner(IterBasedRunner):
             write_checkpoint(path, self.state(done, save_optimizer))
             if create_symlink:
                 link_or_copy(path, path.with_name("latest.pth"))
+            keep_newest(path.parent, keep)
         except OSError as error:
             # Training goes on; only a run whose last state is lost has failed.
             if done >= self.max_iters or self.stop_signal is not None:
@@ -161,7 +166,7 @@ class TranslationRunner(IterBasedRunner):
         model = self.model.module
         state = {
             "meta": {
-                **(self.meta or {}),
+                **plain_data(self.meta or {}),
                 "iter": done,
                 "epoch": 0,
                 "time": time.asctime(),
@@ -187,6 +192,12 @@ class TranslationRunner(IterBasedRunner):
             **kwargs: mmcv's; unused.
         """
         content = read_checkpoint(checkpoint)
+        missing = {"meta", "state_dict", "optimizer"} - set(content)
+        if missing:
+            raise ValueError(
+                f"checkpoint {checkpoint} cannot be resumed: it holds no {', '.join(missing)}. "
+                f"Start from its weights with --cfg-options load_from={checkpoint}"
+            )
         model = self.model.module
         check_fit(model, content["state_dict"], checkpoint)
         model.load_state_dict(content["state_dict"])

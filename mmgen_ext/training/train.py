@@ -18,9 +18,10 @@ from mmgen.datasets import build_dataloader, build_dataset
 from mmgen.models import build_model
 from torch.utils.data import Dataset
 
-from ..checkpoint import check_fit, find_checkpoint, read_checkpoint
-from ..config import is_ours, plain_data
+from ..checkpoint import check_fit, find_checkpoints, read_checkpoint
+from ..config import config_text, is_ours, plain_data
 from ..datasets import build_loader
+from ..datasets.images import check_images, list_images
 from ..datasets.unpaired import find_data_root
 from ..device import pick_device
 from .distributed import OnDevice
@@ -60,12 +61,12 @@ def train(
     """
     check_total_iters(cfg)
     name = config_name(cfg)
-    cfg.seed = seed if seed is not None else cfg.get("seed", DEFAULT_SEED)
+    choose_seed(cfg, seed)
     cfg.work_dir = str(make_work_dir(work_dir or cfg.get("work_dir") or f"work_dirs/{name}"))
     logger, timestamp = start_log(Path(cfg.work_dir), cfg.get("log_level", "INFO"))
     environment = describe_environment()
     logger.info("Environment:\n%s\n", environment)
-    logger.info("Config:\n%s", cfg.pretty_text)
+    logger.info("Config:\n%s", config_text(cfg))
     for line in unused_requests(cfg):
         logger.warning("not done: %s", line)
 
@@ -77,20 +78,20 @@ def train(
     write_config(Path(cfg.work_dir), cfg, f"{name}.py")
     runner = TranslationRunner(
         model,
-        optimizer=build_optimizers(model.module, cfg.optimizer),
+        optimizer=_build("optimizers", build_optimizers, model.module, cfg.get("optimizer")),
         work_dir=cfg.work_dir,
         logger=logger,
         meta=dict(
             env_info=environment,
             seed=cfg.seed,
-            config=cfg.pretty_text,
+            config=config_text(cfg),
             exp_name=cfg.get("exp_name", name),
         ),
         max_iters=cfg.total_iters,
         config=plain_data(cfg),
     )
     runner.timestamp = timestamp
-    register_hooks(runner, cfg, validate)
+    _build("hooks", register_hooks, runner, cfg, validate)
     start_from(runner, cfg, resume)
     loader = build_loader(
         dataset,
@@ -109,6 +110,14 @@ def config_name(cfg: Config) -> str:
     return Path(cfg.filename or "config.py").stem
 
 
+def choose_seed(cfg: Config, seed: int | None) -> None:
+    """Set cfg.seed: the given one, else the config's, else mmgen's."""
+    for candidate in (seed, cfg.get("seed"), DEFAULT_SEED):
+        if candidate is not None:
+            cfg.seed = candidate
+            return
+
+
 def check_total_iters(cfg: Config) -> None:
     """Raise a ValueError unless total_iters is a positive whole number."""
     total = cfg.get("total_iters")
@@ -120,10 +129,12 @@ def check_total_iters(cfg: Config) -> None:
 
 
 def _build(what: str, function: Callable, *args):
-    """Build from a config; an argument that does not exist becomes a sentence."""
+    """Build from a config; an argument that is wrong or missing becomes a sentence."""
     try:
         return function(*args)
-    except TypeError as error:
+    except (TypeError, KeyError, AttributeError, AssertionError) as error:
+        if os.environ.get("MMGEN_EXT_DEBUG"):
+            raise
         raise ValueError(f"cannot build the {what} from the config: {error}") from error
 
 
@@ -133,7 +144,9 @@ def build_train_dataset(cfg: Config) -> Dataset:
     if is_ours(data):
         data.setdefault("seed", cfg.seed)
     elif data.type == "UnpairedImageDataset":
-        data.dataroot = str(find_data_root(data.dataroot, ["trainA", "trainB"]))
+        data.dataroot = str(find_data_root(data.get("dataroot"), ["trainA", "trainB"]))
+        for folder in ("trainA", "trainB"):
+            check_images(list_images(Path(data.dataroot, folder)))
     return _build("data set", build_dataset, data)
 
 
@@ -163,6 +176,8 @@ def unused_requests(cfg: Config) -> list[str]:
         "fp16": "not supported",
     }
     lines += [f"{key} ({why})" for key, why in reasons.items() if cfg.get(key)]
+    if (cfg.get("checkpoint_config") or {}).get("out_dir"):
+        lines.append("checkpoint_config.out_dir (checkpoints lie in the run directory)")
     if len(cfg.get("workflow") or []) > 1:
         lines.append("workflow (only training)")
     return lines
@@ -173,6 +188,8 @@ def register_hooks(runner: TranslationRunner, cfg: Config, validate: bool) -> No
     checkpoints = deepcopy(cfg.get("checkpoint_config"))
     if checkpoints is not None:
         checkpoints.pop("out_dir", None)  # Ours lie in the run directory itself.
+        # mmcv's hook would delete old ones even if the new one could not be written.
+        checkpoints["keep"] = checkpoints.pop("max_keep_ckpts", -1)
     runner.register_training_hooks(
         usable_lr_config(cfg, runner.logger),
         checkpoint_config=checkpoints,
@@ -204,7 +221,10 @@ def usable_lr_config(cfg: Config, logger: logging.Logger) -> dict | None:
 def register_evaluation(runner: TranslationRunner, cfg: Config) -> None:
     """Register mmgen's evaluation hook; where it cannot be built, say so once and train without."""
     try:
-        dataset = build_dataset(cfg.data.val, dict(test_mode=True))
+        data = deepcopy(cfg.data.val)
+        if data.type == "UnpairedImageDataset":
+            data.dataroot = str(find_data_root(data.dataroot, ["testA", "testB"]))
+        dataset = build_dataset(data, dict(test_mode=True))
         loader = build_dataloader(dataset, 1, 0, dist=False, shuffle=False)
         hook = build_from_cfg({**cfg.evaluation, "dataloader": loader}, HOOKS)
     except Exception as error:  # Metrics fetch their networks: any kind of failure.
@@ -218,13 +238,14 @@ def start_from(runner: TranslationRunner, cfg: Config, resume: str | None) -> No
     """Resume, or load only weights (`load_from`), as asked by the caller or the config."""
     resume = resume or cfg.get("resume_from")
     if resume == "auto":
-        resume = find_checkpoint(runner.work_dir)
+        resume = next(reversed(find_checkpoints(runner.work_dir)), None)
         if resume is None:
             runner.logger.info("nothing to resume in %s: starting anew", runner.work_dir)
     if resume:
         runner.resume(str(resume))
     elif cfg.get("load_from"):
-        state = read_checkpoint(cfg.load_from)["state_dict"]
+        content = read_checkpoint(cfg.load_from)
+        state = content.get("state_dict", content)
         check_fit(runner.model.module, state, cfg.load_from)
         runner.model.module.load_state_dict(state)
         runner.logger.info("weights of %s", cfg.load_from)
@@ -233,12 +254,12 @@ def start_from(runner: TranslationRunner, cfg: Config, resume: str | None) -> No
 def dry_run(cfg: Config, seed: int | None = None) -> str:
     """Build data and model and return what a run would do, without writing anything."""
     check_total_iters(cfg)
-    cfg.seed = seed if seed is not None else cfg.get("seed", DEFAULT_SEED)
+    choose_seed(cfg, seed)
     dataset = build_train_dataset(cfg)
     model = build_train_model(cfg)
     batch = cfg.data.get("samples_per_gpu", 1)
     lines = [
-        cfg.pretty_text,
+        config_text(cfg),
         "",
         f"work_dir: {cfg.get('work_dir') or 'work_dirs/' + config_name(cfg)}",
     ]

@@ -192,6 +192,8 @@ def test_inference_needs_no_discriminator_and_says_that_training_does():
         (dict(domains="ab"), "expected two different names"),
         (dict(default_domain="manet"), "'manet' is none of the domains"),
         (dict(channels=dict(monet=3)), "must name the domains"),
+        (dict(domains=["a.1", "b"]), "'a.1' cannot name a domain"),
+        (dict(domains=["keys", "b"]), "'keys' cannot name a domain"),
         (dict(pool_size=-1), "pool_size=-1 is negative"),
     ],
 )
@@ -203,3 +205,15 @@ def test_wrong_options_are_answered_with_a_sentence(options, message):
 def test_unknown_target_is_answered_with_the_domains():
     with pytest.raises(ValueError, match="unknown domain 'manet'; there are monet, photo"):
         build()(batch()["img_photo"], target_domain="manet")
+
+
+def test_networks_of_mmgens_work_inside_under_their_own_names():
+    theirs = dict(in_channels=3, base_channels=4, norm_cfg=dict(type="IN"))
+    model = build(
+        generator=dict(type="ResnetGenerator", out_channels=3, num_blocks=1, **theirs),
+        discriminator=dict(type="PatchDiscriminator", num_conv=2, **theirs),
+    )
+    assert type(model.generators["photo"]).__module__.startswith("mmgen.")
+    weight = model.generators["photo"].model[0].conv.weight
+    assert weight.std().item() == pytest.approx(0.02, rel=0.2)  # the paper's initialisation
+    assert torch.isfinite(model.train_step(batch(), optimizers(model))["log_vars"]["loss"])

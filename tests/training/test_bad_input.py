@@ -51,6 +51,11 @@ def test_text_file_named_jpg(tool, tiny_config, sentence, tmp_path, data_root):
         ("data.train.pipeline.1.type=mmgen_ext.Rezise", ["pipeline[1]", "'mmgen_ext.Resize'?"]),
         ("custom_hooks.0.type=GaleryHook", ["custom_hooks[0]", "did you mean 'GalleryHook'?"]),
         ("optimizer.generators.type=Adamm", ["optimizer.generators", "did you mean 'Adam'?"]),
+        ("lr_config.policy=ConstantThenLiner", ["lr_config: policy", "'ConstantThenLinear'?"]),
+        ("lr_config.decay_form=0.5", ["cannot build the hooks", "decay_form"]),
+        ("log_config.hooks.0.type=TextLogerHook", ["log_config.hooks[0]", "'TextLoggerHook'?"]),
+        ("optimizer.generators.speed=1", ["cannot build the optimizers", "speed"]),
+        ("optimizer=Adam", ["optimizer is 'Adam'; expected a dict"]),
         ("model.generator.num_block=3", ["cannot build the model", "num_block"]),
         ("total_iters=0", ["total_iters=0", "at least 1"]),
         ("total_iters=-5", ["total_iters=-5"]),
@@ -68,6 +73,20 @@ def test_config_that_is_not_python(tool, sentence, tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("model = dict(")
     sentence(tool("train", path), "cannot read config", "broken.py")
+
+
+def test_config_that_imports_what_is_not_there(tool, sentence, tmp_path):
+    path = tmp_path / "imports.py"
+    path.write_text("import not_there_at_all")
+    sentence(tool("train", path), "cannot read config", "not_there_at_all")
+
+
+def test_mistake_that_a_loader_worker_meets(tool, tiny_config, sentence, tmp_path):
+    # Crops larger than the pictures: nothing but the sample itself shows it.
+    options = ["data.train.pipeline.1.size=20", "data.workers_per_gpu=1"]
+    result = tool("train", tiny_config, "--work-dir", tmp_path / "w", "--cfg-options", *options)
+    sentence(result, "20 x 20 pixels here, smaller than the crop of 32")
+    assert "Original" not in result.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps folders writable")
@@ -98,3 +117,15 @@ def test_resume_from_another_architecture_says_what_differs(
     sentence(result, "does not fit the config", "missing in the checkpoint")
     result = tool(*run, *other, f"load_from={trained / 'latest.pth'}")
     sentence(result, "does not fit the config", "missing in the checkpoint")
+
+
+def test_resume_from_weights_alone_says_what_to_do(tool, trained, tiny_config, sentence, tmp_path):
+    import torch
+
+    from mmgen_ext.checkpoint import read_checkpoint
+
+    bare = tmp_path / "bare.pth"
+    torch.save(read_checkpoint(trained / "latest.pth")["state_dict"], bare)
+    run = ["train", tiny_config, "--work-dir", tmp_path / "w"]
+    sentence(tool(*run, "--resume", bare), "cannot be resumed", f"load_from={bare}")
+    assert tool(*run, "--cfg-options", f"load_from={bare}", "total_iters=1").code == 0

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmgen_ext.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
+from mmgen_ext.checkpoint import find_checkpoints, read_checkpoint, write_checkpoint
 from mmgen_ext.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,7 +153,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_config, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "stopped by SIGINT after" in err and "--resume auto" in err
-    done = read_checkpoint(find_checkpoint(work_dir))["meta"]["iter"]
+    done = read_checkpoint(find_checkpoints(work_dir)[-1])["meta"]["iter"]
     assert f"after {done} iterations" in err
 
 
@@ -207,3 +207,33 @@ def test_domains_of_different_channels_train_and_translate(tool, tiny_config, da
         assert len(list(out.rglob("*.png"))) == 2
         result = tool(*run, "--out", out, "--overwrite")
         assert {Image.open(path).mode for path in out.rglob("*.png")} == {mode}
+
+
+def test_only_the_newest_checkpoints_are_kept_and_none_goes_before_a_new_one_is_whole(
+    tool, tiny_config, tmp_path, monkeypatch
+):
+    import mmgen_ext.training.runner as runner
+
+    def full_later(path, content):
+        if content["meta"]["iter"] in (6, 8):
+            raise OSError(28, "No space left on device")
+        write_checkpoint(path, content)
+
+    extra = options("total_iters=9", "checkpoint_config.max_keep_ckpts=2", "custom_hooks=[]")
+    assert tool("train", tiny_config, "--work-dir", tmp_path / "a", *extra).code == 0
+    assert [p.name for p in find_checkpoints(tmp_path / "a")] == ["iter_8.pth", "iter_9.pth"]
+    monkeypatch.setattr(runner, "write_checkpoint", full_later)
+    extra[1] = "total_iters=8"
+    result = tool("train", tiny_config, "--work-dir", tmp_path / "b", *extra)
+    assert result.code == 1 and "No space left" in result.err
+    assert [p.name for p in find_checkpoints(tmp_path / "b")] == ["iter_2.pth", "iter_4.pth"]
+
+
+def test_paths_with_quotes_and_backslashes_survive_in_the_written_config(
+    tool, tiny_config, data_root, tmp_path
+):
+    work_dir = tmp_path / "Monet's \\new ü"
+    extra = options("total_iters=1", "custom_hooks=[]")
+    result = tool("train", tiny_config, "--work-dir", work_dir, *extra)
+    assert result.code == 0, result.err[-600:]
+    assert load_config(work_dir / "tiny.py").work_dir == str(work_dir)

@@ -19,4 +19,4 @@ train_pipeline = [
 ]
 data = dict(samples_per_gpu=2, workers_per_gpu=0, train=dict(pipeline=train_pipeline))
 optimizer = dict(generators=dict(lr=8e-4), discriminators=dict(lr=8e-4))
-total_iters = 500
+total_iters = 400
