@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..registry import MODULES
-from .layers import ConvBlock, add_spectral_norm, init_weights
+from .layers import ConvBlock, Network, add_spectral_norm
 
 
 @MODULES.register_module()
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(Network):
     """PatchGAN (Isola et al. 2017): one logit per patch, 70 x 70 pixels with num_conv=3.
 
     Args:
@@ -30,7 +30,7 @@ class PatchDiscriminator(nn.Module):
         spectral_norm: bool = False,
         init_cfg: dict | None = None,
     ):
-        super().__init__()
+        super().__init__(init_cfg)
         conv = dict(kernel_size=4, padding=1, activation="leaky_relu", spectral_norm=spectral_norm)
         width = [base_channels * min(2**n, 8) for n in range(num_conv + 1)]
         # No block around the last convolution: it has none in mmgen, and that names its weights.
@@ -47,12 +47,7 @@ class PatchDiscriminator(nn.Module):
             ),
             last,
         )
-        self.init_cfg = init_cfg or {}
         self.init_weights()
-
-    def init_weights(self) -> None:
-        """Draw new weights as `init_cfg` says."""
-        init_weights(self, **self.init_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
         """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, about H/8, about W/8)."""
@@ -60,7 +55,7 @@ class PatchDiscriminator(nn.Module):
 
 
 @MODULES.register_module()
-class PixelDiscriminator(nn.Module):
+class PixelDiscriminator(Network):
     """The 1 x 1 PatchGAN of pix2pix: judges every pixel by its colour alone.
 
     Args:
@@ -79,19 +74,14 @@ class PixelDiscriminator(nn.Module):
         spectral_norm: bool = False,
         init_cfg: dict | None = None,
     ):
-        super().__init__()
+        super().__init__(init_cfg)
         conv = dict(kernel_size=1, spectral_norm=spectral_norm)
         self.model = nn.Sequential(
             ConvBlock(in_channels, base_channels, activation="leaky_relu", **conv),
             ConvBlock(base_channels, 2 * base_channels, norm=norm, activation="leaky_relu", **conv),
             ConvBlock(2 * base_channels, 1, activation=None, **conv),
         )
-        self.init_cfg = init_cfg or {}
         self.init_weights()
-
-    def init_weights(self) -> None:
-        """Draw new weights as `init_cfg` says."""
-        init_weights(self, **self.init_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
         """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H, W)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..registry import MODULES
-from .layers import ConvBlock, check_choice, init_weights
+from .layers import ConvBlock, Network, check_choice
 
 
 class ResidualBlock(nn.Module):
@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
 
 
 @MODULES.register_module()
-class ResnetGenerator(nn.Module):
+class ResnetGenerator(Network):
     """The generator of CycleGAN (Zhu et al. 2017, appendix 7.2), after Johnson et al. 2016.
 
     Args:
@@ -67,7 +67,7 @@ class ResnetGenerator(nn.Module):
         upsample: str = "deconv",
         init_cfg: dict | None = None,
     ):
-        super().__init__()
+        super().__init__(init_cfg)
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
         check_choice("upsample", upsample, ("deconv", "resize"))
@@ -83,12 +83,7 @@ class ResnetGenerator(nn.Module):
             ConvBlock(2 * c, c, upsample=upsample, **scale),
             ConvBlock(c, out_channels, activation="tanh", **ends),
         )
-        self.init_cfg = init_cfg or {}
         self.init_weights()
-
-    def init_weights(self) -> None:
-        """Draw new weights as `init_cfg` says."""
-        init_weights(self, **self.init_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
@@ -154,7 +149,7 @@ class SkipBlock(nn.Module):
 
 
 @MODULES.register_module()
-class UnetGenerator(nn.Module):
+class UnetGenerator(Network):
     """The U-Net generator of pix2pix (Isola et al. 2017, appendix 6.1).
 
     Args:
@@ -177,7 +172,7 @@ class UnetGenerator(nn.Module):
         use_dropout: bool = False,
         init_cfg: dict | None = None,
     ):
-        super().__init__()
+        super().__init__(init_cfg)
         if num_down < 5:
             raise ValueError(f"num_down={num_down}: the U-Net needs at least 5 halvings")
         self.size_divisor = self.min_size = 2**num_down
@@ -188,12 +183,7 @@ class UnetGenerator(nn.Module):
         for outer in (4, 2, 1):
             block = SkipBlock(outer * c, 2 * outer * c, below=block, norm=norm)
         self.model = SkipBlock(out_channels, c, in_channels, block, outermost=True, norm=norm)
-        self.init_cfg = init_cfg or {}
         self.init_weights()
-
-    def init_weights(self) -> None:
-        """Draw new weights as `init_cfg` says."""
-        init_weights(self, **self.init_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1].

@@ -125,3 +125,19 @@ def init_weights(network: nn.Module, type: str = "normal", gain: float = 0.02) -
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
+
+
+class Network(nn.Module):
+    """What a config names as generator or discriminator: it initialises itself.
+
+    Args:
+        init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
+    """
+
+    def __init__(self, init_cfg: dict | None = None):
+        super().__init__()
+        self.init_cfg = init_cfg or {}
+
+    def init_weights(self) -> None:
+        """Draw new weights as `init_cfg` says."""
+        init_weights(self, **self.init_cfg)
