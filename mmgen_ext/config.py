@@ -126,7 +126,8 @@ def config_text(cfg: Config) -> str:
     mmcv's own `pretty_text` does not escape quotes and backslashes, so that an apostrophe in a path
     breaks it, and so does every path of Windows.
     """
-    entries = plain_data(cfg).items()
+    # Tuples stay tuples: mmgen's transforms insist on them.
+    entries = cfg._cfg_dict.to_dict().items()
     return "".join(f"{k} = {pprint.pformat(v, sort_dicts=False)}\n" for k, v in entries)
 
 

@@ -71,6 +71,7 @@ def test_resumed_tutorial_config_counts_on(tool, tutorial, tmp_path, offline):
     run = ["train", tutorial, "--work-dir", tmp_path / "run", "--no-validate"]
     assert tool(*run, "--cfg-options", *SMALL_CYCLEGAN).code == 0
     more = ["total_iters=3", *SMALL_CYCLEGAN[1:]]
+    run[1] = tmp_path / "run" / "cyclegan_monet.py"  # the resolved config does as well
     result = tool(*run, "--resume-from", tmp_path / "run" / "iter_2.pth", "--cfg-options", *more)
     assert result.code == 0, result.err[-600:]
     assert (tmp_path / "run" / "iter_3.pth").exists()
