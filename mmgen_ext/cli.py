@@ -11,14 +11,15 @@ from mmcv import DictAction
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command line and exit: 0, what `main` returned, or 1 with what was wrong.
+    """Run a command line and exit: what `main` returned, 1 with what was wrong, 130 on Ctrl-C.
 
     Set MMGEN_EXT_DEBUG=1 to see the traceback of an error too.
     """
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, OSError, NotImplementedError) as error:
         if os.environ.get("MMGEN_EXT_DEBUG"):
             raise
