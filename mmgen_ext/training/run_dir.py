@@ -37,7 +37,8 @@ def make_work_dir(path: str | os.PathLike) -> Path:
 def start_log(work_dir: Path, level: str = "INFO") -> tuple[logging.Logger, str]:
     """Log to the terminal and <work_dir>/<timestamp>.log; return the logger and the timestamp."""
     timestamp = time.strftime("%Y%m%d_%H%M%S")
-    logger = get_logger("mmgen", log_level=level)
+    logger = get_logger("mmgen")
+    logger.setLevel(level)  # mmcv leaves the level of a logger that it has met before
     # A second run in one process must not write into the first one's log.
     for handler in [h for h in logger.handlers if isinstance(h, logging.FileHandler)]:
         logger.removeHandler(handler)
