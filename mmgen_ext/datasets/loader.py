@@ -52,10 +52,9 @@ class Stream(Dataset):
 def _start_worker(worker_id: int) -> None:
     # Workers are parallel to each other already; OpenCV's own threads would only get in their way.
     cv2.setNumThreads(0)
-    # Ctrl-C and a scheduler's SIGTERM reach every process; the training process decides when to
-    # end, and workers whose parent is gone end by themselves.
+    # Ctrl-C reaches every process of a terminal; the training process decides when to end. SIGTERM
+    # stays: it is how Python ends workers that are left over when it exits.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def build_loader(
