@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pickle
+import re
 import shutil
+import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -14,9 +18,15 @@ from torch import nn
 
 from .files import replacing
 
+POINTER = "latest"  # Text file in a run directory: the name of its newest checkpoint.
+# The checksum stands in the comment that ends a zip archive: any reader of zip files skips it.
+_SEAL = re.compile(rb"sha256:([0-9a-f]{64})")
+_SEAL_SIZE = len("sha256:") + 64
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.(pth|pt|safetensors)$")
+
 
 def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
-    """Write a checkpoint so that `path` is always whole: beside it, flushed, then renamed.
+    """Write a checkpoint with a checksum, so that `path` is always whole: beside it, then renamed.
 
     Args:
         path: File to write or replace.
@@ -29,8 +39,9 @@ def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         try:
-            with open(part, "wb") as file:
+            with open(part, "wb+") as file:
                 torch.save(content, file)
+                _seal(file)
                 file.flush()
                 os.fsync(file.fileno())
         except RuntimeError as error:
@@ -39,8 +50,32 @@ def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
             raise OSError(f"cannot write {path}: {free:.0f} MB are free on its disk") from error
 
 
+def _seal(file) -> None:
+    """Append the SHA-256 of all that is before it as the archive's comment."""
+    file.seek(-2, os.SEEK_END)  # The last field of an archive is the length of its comment.
+    file.write(struct.pack("<H", _SEAL_SIZE))
+    size = file.tell()
+    file.seek(0)
+    comment = b"sha256:" + _digest(file, size).encode()
+    file.seek(size)
+    file.write(comment)
+
+
+def _digest(file, size: int) -> str:
+    """SHA-256 of the next `size` bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    while size > 0 and (block := file.read(min(size, 1 << 20))):
+        digest.update(block)
+        size -= len(block)
+    return digest.hexdigest()
+
+
 def read_checkpoint(path: str | os.PathLike, map_location: str = "cpu") -> dict:
     """Read a checkpoint file as data: nothing in it is executed.
+
+    Args:
+        path: A checkpoint of ours, mmgen's or PyTorch's, or a .safetensors file of ours.
+        map_location: Device of its tensors.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -51,20 +86,81 @@ def read_checkpoint(path: str | os.PathLike, map_location: str = "cpu") -> dict:
         raise FileNotFoundError(f"no checkpoint {path}")
     if path.stat().st_size == 0:
         raise ValueError(f"checkpoint {path} is empty (0 bytes)")
+    sealed = _verify(path)
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+        if path.suffix == ".safetensors":
+            content = _read_safetensors(path, map_location)
+        else:
+            content = torch.load(path, map_location=map_location, weights_only=True)
+    except OSError:
+        raise  # The file is there and cannot be read: permissions, a failing disk.
+    except Exception as error:  # Damaged files make the reader fail in every way.
+        text = str(error)
+        if isinstance(error, pickle.UnpicklingError) and re.search("Unsupported|GLOBAL", text):
             raise ValueError(
                 f"checkpoint {path} holds more than weights and plain data, which could run code "
                 f"when it is read; it was refused"
             ) from error
-        raise ValueError(f"{path} is no checkpoint, or is damaged") from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no checkpoint, or is damaged ({error})") from error
-    if not isinstance(checkpoint, Mapping):
-        raise ValueError(f"{path} holds a {type(checkpoint).__name__}; expected a checkpoint")
-    return dict(checkpoint)
+        reason = text.strip().splitlines()[:1] or [type(error).__name__]
+        raise ValueError(f"{path} is no checkpoint, or is damaged ({reason[0][:200]})") from error
+    _check_layout(path, content, sealed)
+    return dict(content)
+
+
+def _verify(path: Path) -> bool:
+    """Check a file against its checksums; whether it has one of ours.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    size = path.stat().st_size
+    named = _HASH_IN_NAME.search(path.name)
+    with open(path, "rb") as file:
+        file.seek(max(0, size - _SEAL_SIZE))
+        seal = _SEAL.fullmatch(file.read())
+        file.seek(0)
+        if seal and _digest(file, size - _SEAL_SIZE) != seal[1].decode():
+            raise ValueError(f"checkpoint {path} is damaged: its checksum does not match")
+        file.seek(0)
+        # OpenMMLab's habit: a published file carries the beginning of its SHA-256 in its name.
+        if named and not _digest(file, size).startswith(named[1]):
+            raise ValueError(
+                f"checkpoint {path} is damaged: it does not match the hash in its name"
+            )
+    if not seal and zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+        except Exception as error:
+            raise ValueError(f"checkpoint {path} is damaged ({error})") from error
+        if broken:
+            raise ValueError(f"checkpoint {path} is damaged: {broken} in it does not match its CRC")
+    return bool(seal)
+
+
+def _read_safetensors(path: Path, map_location: str) -> dict:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt", device=str(map_location)) as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no mapping)
+        ours = json.loads((file.metadata() or {}).get("mmgen_ext", "null"))
+    return {"state_dict": state} | ({"mmgen_ext": ours} if ours else {})
+
+
+def _check_layout(path: Path, content: object, sealed: bool) -> None:
+    """Raise a ValueError unless `content` has a checkpoint's types."""
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} holds a {type(content).__name__}; expected a checkpoint")
+    for key in ("meta", "state_dict", "optimizer", "mmgen_ext"):
+        if key in content and not isinstance(content[key], Mapping):
+            kind = type(content[key]).__name__
+            raise ValueError(f"{path} is no checkpoint: its {key} is a {kind}; expected a dict")
+    state = content.get("state_dict", content)
+    tensors = [isinstance(value, torch.Tensor) for value in state.values()]
+    if not any(tensors) or ("state_dict" in content and not all(tensors)):
+        raise ValueError(f"{path} is no checkpoint: it holds no weights, or not only tensors")
+    if (content.get("mmgen_ext") or {}).get("sealed") and not sealed:
+        raise ValueError(f"checkpoint {path} is damaged: its checksum is missing")
 
 
 def find_checkpoints(work_dir: str | os.PathLike) -> list[Path]:
@@ -77,9 +173,80 @@ def find_checkpoints(work_dir: str | os.PathLike) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
-def keep_newest(work_dir: str | os.PathLike, count: int) -> None:
-    """Delete all but the newest `count` checkpoints of a run directory; none if not positive."""
-    for path in find_checkpoints(work_dir)[:-count] if count > 0 else []:
+def write_pointer(checkpoint: Path) -> None:
+    """Name a checkpoint as the newest of its folder."""
+    with replacing(checkpoint.with_name(POINTER)) as part:
+        part.write_text(checkpoint.name + "\n", "utf-8")
+
+
+def by_age(work_dir: str | os.PathLike) -> list[Path]:
+    """The checkpoints of a run directory, the newest first.
+
+    The pointer file says which that is: a run that was resumed from an earlier checkpoint leaves
+    later ones of its former life behind, which come last here.
+    """
+    found = find_checkpoints(work_dir)[::-1]
+    try:
+        name = Path(work_dir, POINTER).read_text("utf-8").strip()
+        newest = int(re.fullmatch(r"iter_(\d+)\.pth", name)[1])
+    except (OSError, ValueError, TypeError):
+        return found
+    return sorted(found, key=lambda p: (iteration(p) > newest, -iteration(p)))
+
+
+def iteration(checkpoint: Path) -> int:
+    """Iterations done, by the name of a checkpoint."""
+    return int(checkpoint.stem.removeprefix("iter_"))
+
+
+def newest_whole(
+    work_dir: str | os.PathLike, warn: Callable[[str], None] = print
+) -> tuple[Path, dict] | None:
+    """The newest checkpoint of a run directory that can be resumed, and its content.
+
+    Args:
+        work_dir: Run directory.
+        warn: Told about each one that is damaged.
+
+    Raises:
+        ValueError: If there are some and all are damaged.
+    """
+    paths = by_age(work_dir)
+    for path in paths:
+        try:
+            content = read_checkpoint(path)
+            check_resumable(content, path)
+            return path, content
+        except (ValueError, OSError) as error:
+            warn(f"not used: {error}")
+    if paths:
+        raise ValueError(
+            f"none of the {len(paths)} checkpoints in {work_dir} can be used. Delete them to start "
+            f"anew, or name another with --resume CKPT"
+        )
+    return None
+
+
+def check_resumable(content: Mapping, name: str | os.PathLike) -> None:
+    """Raise a ValueError if a checkpoint lacks what resuming needs."""
+    missing = [key for key in ("meta", "state_dict", "optimizer") if key not in content]
+    if missing:
+        raise ValueError(
+            f"checkpoint {name} cannot be resumed: it holds no {', '.join(missing)}. "
+            f"Start from its weights with --cfg-options load_from={name}"
+        )
+    done = content["meta"].get("iter")
+    if not isinstance(done, int) or done < 0:
+        raise ValueError(f"checkpoint {name} cannot be resumed: its iteration is {done!r}")
+
+
+def keep_newest(work_dir: str | os.PathLike, count: int, done: int) -> None:
+    """Delete all but the newest `count` checkpoints up to `done` iterations; none for count < 1.
+
+    Later ones are of a former run in this folder: they stay until this run comes to them.
+    """
+    paths = [path for path in find_checkpoints(work_dir) if iteration(path) <= done]
+    for path in paths[:-count] if count > 0 else []:
         path.unlink()
 
 
@@ -87,9 +254,9 @@ def check_fit(network: nn.Module, state: Mapping, name: str) -> None:
     """Raise a ValueError that says which weights are missing, unknown or of another shape."""
     want = network.state_dict()
     other = [
-        f"{k}: {tuple(state[k].shape)} in the checkpoint, {tuple(want[k].shape)} in the config"
+        f"{k}: {_shape(state[k])} in the checkpoint, {_shape(want[k])} in the config"
         for k in want
-        if k in state and state[k].shape != want[k].shape
+        if k in state and _shape(state[k]) != _shape(want[k])
     ]
     faults = []
     for title, keys in (
@@ -105,3 +272,7 @@ def check_fit(network: nn.Module, state: Mapping, name: str) -> None:
             f"checkpoint {name} does not fit the config. {'; '.join(faults)}. "
             f"Use the config that it was trained with"
         )
+
+
+def _shape(value: object) -> object:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__

@@ -20,6 +20,12 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def remove_rests(folder: Path) -> None:
+    """Delete what a killed process left half written by `replacing` in a folder and below."""
+    for part in folder.rglob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Make `target` the same file as `source`; a copy where the file system has no hard links."""
     with replacing(target) as part:

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmgen_ext import cli
 from mmgen_ext.config import load_config
+from mmgen_ext.training.launchers import LAUNCHERS
 from mmgen_ext.training.runner import Interrupted
 from mmgen_ext.training.train import dry_run, train
 
@@ -27,6 +28,8 @@ def parse_args() -> argparse.Namespace:
     add("--seed", type=int, help="of weights, data order and crops (default: 2021)")
     add("--deterministic", action="store_true", help="choose reproducible GPU algorithms")
     add("--device", default="auto", help="auto, cpu, cuda:N or mps (default: auto)")
+    add("--launcher", default="none", choices=LAUNCHERS, help="who started many processes "
+        "(torchrun is recognised without)")  # fmt: skip
     add("--no-validate", action="store_true", help="do not evaluate while training")
     add("--dry-run", action="store_true", help="build everything, say what would run, and stop")
     cli.add_cfg_options(parser)
@@ -41,12 +44,14 @@ def main() -> int:
         print(dry_run(cfg, args.seed))
         return 0
     options = dict(seed=args.seed, deterministic=args.deterministic, device=args.device)
+    options["launcher"] = args.launcher
     try:
         runner = train(cfg, args.work_dir, args.resume, validate=not args.no_validate, **options)
     except Interrupted as stop:
         print(f"{stop}; continue with the same command and --resume auto", file=sys.stderr)
         return stop.exit_code
-    print(f"done: {runner.work_dir}")
+    if runner.rank == 0:
+        print(f"done: {runner.work_dir}")
     return 0
 
 

@@ -76,6 +76,7 @@ class UnpairedImageDataset(Dataset):
         phase = "test" if test_mode else "train"
         self.data_root = find_data_root(data_root, [phase + "A", phase + "B"])
         self.test_mode, self.seed = test_mode, seed
+        self.gone: set[Path] = set()
         self.pipeline = Compose(pipeline)
         self.paths = {
             domain: list_images(self.data_root / (phase + letter))
@@ -118,12 +119,24 @@ class UnpairedImageDataset(Dataset):
                 raise IndexError(sample)
             return self._load({d: p[sample % len(p)] for d, p in self.paths.items()}, None)
         chosen = {
-            domain: paths[permuted_index(self.seed, stream, sample, len(paths))]
-            for stream, (domain, paths) in enumerate(self.paths.items())
+            domain: self._choose(domain, stream, sample) for stream, domain in enumerate(self.paths)
         }
         rng = sample_generator(self.seed, sample)
         with seeded_globals(rng):
             return self._load(chosen, rng)
+
+    def _choose(self, domain: str, stream: int, sample: int) -> Path:
+        """The picture of a sample; for one that was deleted during training, the next there is."""
+        paths = self.paths[domain]
+        for number in range(sample, sample + len(paths)):
+            path = paths[permuted_index(self.seed, stream, number, len(paths))]
+            if path.exists():
+                return path
+            if path not in self.gone:
+                self.gone.add(path)
+                text = f"{path} is not there any more: the next picture takes its place"
+                print_log(text, "mmgen", logging.WARNING)
+        raise FileNotFoundError(f"no picture of domain {domain!r} is there any more, as {path}")
 
     def _load(self, chosen: dict[str, Path], rng: np.random.Generator | None) -> dict:
         sample = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -17,6 +17,29 @@ from ..device import pick_device
 from ..pictures import resize_image, tensor_to_images
 from .sizing import network_sizes, pad_to, padded_side, working_size
 from .weights import load_generators
+
+
+def config_of(
+    config: str | os.PathLike | Config | None, content: Mapping, name: str | os.PathLike
+) -> Config:
+    """The config that is named, or for None or 'auto' the one in a checkpoint's content.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if isinstance(config, Config):
+        return config
+    if config not in (None, "auto"):
+        return load_config(config)
+    plain = (content.get("mmgen_ext") or {}).get("config")
+    if plain is None:
+        raise ValueError(
+            f"checkpoint {name} holds no config (it is not one of mmgen_ext's): name the "
+            f"config file it was trained with instead of auto"
+        )
+    if not isinstance(plain, Mapping) or not isinstance(plain.get("model"), Mapping):
+        raise ValueError(f"the config in checkpoint {name} is damaged: it describes no model")
+    return Config(dict(plain))
 
 
 def normalization(cfg: Config) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -56,28 +79,15 @@ class Translator:
             raise ValueError(f"precision={precision!r} is not known; choose of {list(precisions)}")
         self.device, self.dtype = pick_device(device), precisions[precision]
         content = read_checkpoint(checkpoint)
-        cfg = self._config(config, content, checkpoint)
+        cfg = config_of(config, content, checkpoint)
         self.generators = load_generators(cfg, content, str(checkpoint)).to(self.device)
         self.generators.requires_grad_(False)
         self.domains = list(self.generators)
-        self.default_domain = cfg.model.get("default_domain") or self.domains[-1]
+        default = cfg.model.get("default_domain")
+        self.default_domain = default if default in self.domains else self.domains[-1]
         self.mean, self.std, self.to_rgb = normalization(cfg)
         # mmgen's models are applied as they are trained: batch norm by each picture's statistics.
         self.one_by_one = not is_ours(cfg.model) and use_batch_statistics(self.generators)
-
-    @staticmethod
-    def _config(config, content: dict, name) -> Config:
-        if isinstance(config, Config):
-            return config
-        if config not in (None, "auto"):
-            return load_config(config)
-        plain = (content.get("mmgen_ext") or {}).get("config")
-        if plain is None:
-            raise ValueError(
-                f"checkpoint {name} holds no config (it is not one of mmgen_ext's): name the "
-                f"config file it was trained with instead of auto"
-            )
-        return Config(plain)
 
     def network(self, to: str | None = None) -> nn.Module:
         """The generator that produces domain `to`; None for the default.

@@ -37,11 +37,17 @@ def load_generators(cfg: Config, checkpoint: Mapping, name: str) -> nn.ModuleDic
 
     Raises:
         ValueError: If the weights do not fit: with what differs.
+
+    Returns:
+        The generators that the checkpoint holds, keyed by target domain.
     """
     generators = build_generators(cfg.model)
     state = checkpoint.get("state_dict", checkpoint)
     prefix = "generators."
     state = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    # A published file holds one direction.
+    there = {key.partition(".")[0] for key in state} & set(generators)
+    generators = nn.ModuleDict({d: generators[d] for d in generators if d in there}) or generators
     check_fit(generators, state, name)
     generators.load_state_dict(state)
     return generators.eval()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from mmcv.utils import print_log
 from mmgen.models import BaseTranslationModel
 from mmgen.models.builder import build_module
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..registry import MODELS
 from .image_pool import ImagePool
@@ -116,43 +118,86 @@ class CycleGAN(BaseTranslationModel):
         self.eval()
         return super().forward_test(img, target_domain, **kwargs)
 
-    def train_step(self, data_batch: dict, optimizer: dict, **kwargs) -> dict:
-        """Update both generators, then both discriminators, on one batch.
+    def train_step(
+        self,
+        data_batch: dict | Sequence[dict],
+        optimizer: dict,
+        step: Callable[[Mapping, Sequence[Tensor]], bool] | None = None,
+        **kwargs,
+    ) -> dict:
+        """Update both generators and both discriminators once.
 
         Args:
-            data_batch: `img_<domain>` for both domains, (N, C, H, W) in [-1, 1].
+            data_batch: `img_<domain>` for both domains, (N, C, H, W) in [-1, 1]; a list of such
+                batches is one larger batch, passed piece by piece to save memory.
             optimizer: `generators` and `discriminators`.
+            step: Steps the optimizers, given both losses, and says whether it did; a step that is
+                not taken leaves the image pools as they were. None steps always.
             **kwargs: What mmgen's runners add; unused.
 
         Returns:
-            `log_vars` (scalars on the device, under mmgen's names), `num_samples`, and `results`
-            with `real_<domain>` and `fake_<domain>`.
+            `log_vars` (scalars on the device, under mmgen's names), `num_samples`, `applied`
+            (whether the step was taken), and `results` with `real_<domain>` and `fake_<domain>` of
+            the last batch.
         """
         if self.discriminators is None:
             raise ValueError("this CycleGAN was built with discriminator=None: it cannot train")
         a, b = self._reachable_domains
-        real = {d: data_batch[f"img_{d}"] for d in (a, b)}
-        fake = {b: self.generators[b](real[a]), a: self.generators[a](real[b])}
+        batches = [data_batch] if isinstance(data_batch, Mapping) else data_batch
+        reals = [{d: batch[f"img_{d}"] for d in (a, b)} for batch in batches]
+        optimizer = {name: optimizer[name] for name in ("generators", "discriminators")}
+        for each in optimizer.values():
+            each.zero_grad()
 
-        # The generators go first, as in the paper's code (mmgen updates the discriminators first),
-        # so that the discriminators learn from fakes that they have already judged.
+        # Both judge the same fakes: those of the generators before their step, as the paper's code
+        # does, whichever of the two is computed first.
         set_requires_grad(self.discriminators, False)
-        losses = self.generator_losses(real, fake)
-        loss = sum(losses.values())
-        optimizer["generators"].zero_grad()
-        loss.backward()
-        optimizer["generators"].step()
-
+        losses, fakes = self._accumulate(reals, self._generator_pass)
         set_requires_grad(self.discriminators, True)
-        disc_losses = self.discriminator_losses(real, fake)
-        optimizer["discriminators"].zero_grad()
-        sum(disc_losses.values()).backward()
-        optimizer["discriminators"].step()
+        pools = {d: pool.copy() for d, pool in self.pools.items()}
+        disc_losses, _ = self._accumulate(
+            list(zip(reals, fakes, strict=True)),
+            lambda pair: (self.discriminator_losses(*pair, pools), None),
+        )
 
-        log_vars = {k: v.detach() for k, v in {**disc_losses, **losses, "loss": loss}.items()}
-        results = {f"real_{d}": real[d] for d in (a, b)}
-        results |= {f"fake_{d}": fake[d].detach() for d in (a, b)}
-        return dict(log_vars=log_vars, num_samples=len(real[a]), results=results)
+        total = sum(losses.values())
+        applied = (step or step_all)(optimizer, [total, sum(disc_losses.values())])
+        if applied:
+            self.pools = pools
+        results = {f"real_{d}": reals[-1][d] for d in (a, b)}
+        results |= {f"fake_{d}": fakes[-1][d] for d in (a, b)}
+        return dict(
+            log_vars={**disc_losses, **losses, "loss": total},
+            num_samples=sum(len(real[a]) for real in reals),
+            applied=applied,
+            results=results,
+        )
+
+    def _accumulate(self, pieces: Sequence, losses_of: Callable) -> tuple[dict[str, Tensor], list]:
+        """Backward of the mean over pieces; return each loss' mean and what `losses_of` adds.
+
+        Gradients of all but the last piece stay on this process.
+        """
+        means: dict[str, Tensor] = {}
+        extras = []
+        for number, piece in enumerate(pieces, 1):
+            with contextlib.ExitStack() as unsynchronized:
+                if number < len(pieces):
+                    for module in self.modules():
+                        if isinstance(module, DistributedDataParallel):
+                            unsynchronized.enter_context(module.no_sync())
+                losses, extra = losses_of(piece)
+                (sum(losses.values()) / len(pieces)).backward()
+            extras.append(extra)
+            for name, loss in losses.items():
+                means[name] = means.get(name, 0) + loss.detach() / len(pieces)
+        return means, extras
+
+    def _generator_pass(self, real: dict) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses of the generators on one batch, and the fakes that they made, detached."""
+        a, b = self._reachable_domains
+        fake = {b: self.generators[b](real[a]), a: self.generators[a](real[b])}
+        return self.generator_losses(real, fake), {d: fake[d].detach() for d in fake}
 
     def generator_losses(self, real: dict, fake: dict) -> dict[str, Tensor]:
         """Weighted terms of the paper's eq. 3 and identity; those of weight 0 are absent."""
@@ -173,14 +218,21 @@ class CycleGAN(BaseTranslationModel):
             )
         return losses
 
-    def discriminator_losses(self, real: dict, fake: dict) -> dict[str, Tensor]:
+    def discriminator_losses(self, real: dict, fake: dict, pools: dict) -> dict[str, Tensor]:
         """Losses of both discriminators on real images and on generated ones through the pools."""
         return {
             f"loss_gan_d_{d}": self.gan_loss.discriminator_loss(
-                self.discriminators[d], real[d], self.pools[d].query(fake[d])
+                self.discriminators[d], real[d], pools[d].query(fake[d])
             )
             for d in self._reachable_domains
         }
+
+
+def step_all(optimizers: Mapping, losses: Sequence[Tensor]) -> bool:
+    """Step every optimizer, whatever the losses are."""
+    for optimizer in optimizers.values():
+        optimizer.step()
+    return True
 
 
 def check_domains(domains, default_domain: str | None, channels: Mapping | None) -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 
@@ -11,7 +14,8 @@ class ImagePool:
     """Returns, once it is full, an image of the past instead of the new one half of the time.
 
     What happens to the n-th image is a function of (seed, n), so that the images and the count are
-    the whole state.
+    the whole state. Many processes have one pool together: each holds all of it, is told the images
+    of all, and returns its own share of what one process would return for the joint batch.
 
     Args:
         size: Images kept; 0 returns every image as it came.
@@ -33,7 +37,15 @@ class ImagePool:
         # Pictures of another size cannot stand in one batch with the past: start anew.
         if self.images and self.images[0].shape != images.shape[1:]:
             self.images.clear()
-        return torch.stack([self._exchange(image) for image in images.detach()])
+        everyone, first = gather_images(images.detach())
+        exchanged = [self._exchange(image) for image in everyone]
+        return torch.stack(exchanged[first : first + len(images)])
+
+    def copy(self) -> ImagePool:
+        """A pool that goes on from here without changing this one."""
+        other = copy.copy(self)
+        other.images = list(self.images)
+        return other
 
     def _exchange(self, image: Tensor) -> Tensor:
         n, self.count = self.count, self.count + 1
@@ -58,3 +70,12 @@ class ImagePool:
         self.images = [] if images is None else list(images[: self.size].to(device))
         self.count = state["count"]
         self.seed = state["seed"]
+
+
+def gather_images(images: Tensor) -> tuple[Tensor, int]:
+    """The images (W * N, C, H, W) that all W processes give, by rank, and where one's own begin."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return images, 0
+    everyone = [torch.empty_like(images) for _ in range(dist.get_world_size())]
+    dist.all_gather(everyone, images.contiguous())
+    return torch.cat(everyone), dist.get_rank() * len(images)

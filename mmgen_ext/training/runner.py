@@ -1,26 +1,37 @@
-"""The iteration runner: mmcv's, with our checkpoints and without waits for the device."""
+"""The iteration runner: mmcv's, with our checkpoints, and a sentence for what can go wrong."""
 
 from __future__ import annotations
 
 import contextlib
-import random
+import errno
+import math
+import os
+import re
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import mmcv
 import numpy as np
 import torch
 from mmcv.runner import RUNNERS, IterBasedRunner
 from mmcv.runner.log_buffer import LogBuffer
 
-from .. import __version__
-from ..checkpoint import check_fit, keep_newest, read_checkpoint, write_checkpoint
-from ..config import plain_data
+from ..checkpoint import (
+    check_resumable,
+    keep_newest,
+    newest_whole,
+    read_checkpoint,
+    write_checkpoint,
+    write_pointer,
+)
 from ..files import link_or_copy
+from . import distributed, state
+from .faults import describe_memory, file_names, is_out_of_memory, save_batch
+from .hooks.checkpoint import SaveHook
+from .update import NotFinite, Update
 
 
 class DeviceLogBuffer(LogBuffer):
@@ -35,17 +46,35 @@ class DeviceLogBuffer(LogBuffer):
             for history, item in ((self.val_history, value), (self.n_history, count)):
                 history.setdefault(key, deque(maxlen=self.max_history)).append(item)
 
-    def average(self, n: int = 0) -> None:
-        """Average the latest n values, or all for 0."""
-        for key, history in self.val_history.items():
+    def _to_host(self) -> None:
+        for history in self.val_history.values():
             waiting = [i for i, value in enumerate(history) if isinstance(value, torch.Tensor)]
             if waiting:
                 values = torch.stack([history[i].float() for i in waiting]).tolist()
                 for i, value in zip(waiting, values, strict=True):
                     history[i] = value
+
+    def average(self, n: int = 0) -> None:
+        """Average the latest n values, or all for 0, over all processes."""
+        self._to_host()
+        for key in self.val_history:
             values, counts = (list(h[key])[-n:] for h in (self.val_history, self.n_history))
             self.output[key] = float(np.average(values, weights=counts))
+        self.output.update(distributed.mean({key: self.output[key] for key in self.val_history}))
         self.ready = True
+
+    def state_dict(self) -> dict:
+        """The values that later lines may average, as plain data."""
+        self._to_host()
+        pairs = zip(self.val_history.items(), self.n_history.values(), strict=True)
+        return {key: [list(values), list(counts)] for (key, values), counts in pairs}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue from what state_dict returned."""
+        self.clear()
+        for key, columns in state.items():
+            for history, column in zip((self.val_history, self.n_history), columns, strict=True):
+                history[key] = deque(column, maxlen=self.max_history)
 
 
 class Interrupted(Exception):
@@ -61,6 +90,10 @@ class Interrupted(Exception):
         self.exit_code = 128 + number
 
 
+class Diverged(Exception):
+    """Too many steps in a row were not finite."""
+
+
 @RUNNERS.register_module()
 class TranslationRunner(IterBasedRunner):
     """Runs `model.train_step` for `max_iters` iterations over an endless loader.
@@ -68,29 +101,71 @@ class TranslationRunner(IterBasedRunner):
     Args:
         *args: mmcv's.
         config: Resolved config as plain data, for the checkpoints.
+        make_loader: Builds the loader from its first iteration and, if given, its workers.
+        accumulate_iters: Batches of the loader that make one step together.
+        max_bad_steps: Steps in a row that may be not finite before the run goes back to its last
+            checkpoint; 0 does not look, and waits for no device.
+        grad_clip: See Update.
         **kwargs: mmcv's.
     """
 
-    def __init__(self, *args, config: dict | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        config: dict | None = None,
+        make_loader: Callable[..., Iterable] | None = None,
+        accumulate_iters: int = 1,
+        max_bad_steps: int = 10,
+        grad_clip: dict | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
-        self.config = config
-        self.stop_signal: int | None = None
+        self.config, self.make_loader = config, make_loader
+        self.accumulate_iters, self.max_bad_steps = accumulate_iters, max_bad_steps
+        self.stop_signal = 0
+        self.bad_steps, self.rolled_back = 0, False
+        self.last_saved = 0
         self.log_buffer = DeviceLogBuffer()
+        update = Update(grad_clip, check=max_bad_steps > 0)
+        # Ours steps all optimizers together; mmgen's models step theirs by themselves.
+        self.step_options = {}
+        if type(self.model.module).__module__.startswith("mmgen_ext."):
+            self.step_options["step"] = update
+        else:
+            for optimizer in self.optimizer.values():
+                update.guard(optimizer)
 
-    def train(self, data_loader, **kwargs) -> None:
-        """Run one iteration; mmgen's models are told its number."""
-        super().train(data_loader, running_status=dict(iteration=self.iter), **kwargs)
-        if self.stop_signal is not None:
-            self.save_checkpoint(self.work_dir, done=self.iter)
-            raise Interrupted(self.stop_signal, self.iter)
+    def register_checkpoint_hook(self, checkpoint_config: dict | None) -> None:
+        """Register ours, which every rank takes part in."""
+        if checkpoint_config is not None:
+            self.register_hook(SaveHook(**checkpoint_config), priority="NORMAL")
+
+    def call_hook(self, fn_name: str) -> None:
+        """Call all hooks; what cannot be written because the disk is full is a warning."""
+        for hook in self._hooks:
+            try:
+                getattr(hook, fn_name)(self)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+                    raise
+                name = type(hook).__name__
+                self.logger.warning("%s could not write (%s); training goes on", name, error)
 
     def run(self, *args, **kwargs) -> None:
         """Run to the end; SIGINT and SIGTERM finish the iteration, save and raise Interrupted.
 
-        A second signal leaves at once.
+        A second signal leaves at once. After too many steps that are not finite, the run goes on
+        from its last checkpoint with half the learning rate, once.
+
+        Raises:
+            ValueError: If it cannot go on: a sentence that says why.
         """
         with self._signals_noted():
-            super().run(*args, **kwargs)
+            while True:
+                try:
+                    return super().run([self.make_loader(self.iter)], [("train", 1)])
+                except Diverged as fault:
+                    self._roll_back(fault)
 
     @contextlib.contextmanager
     def _signals_noted(self) -> Iterator[None]:
@@ -99,12 +174,17 @@ class TranslationRunner(IterBasedRunner):
             return
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = [signal.getsignal(number) for number in numbers]
+        first = 0.0
+        # torchrun passes on a signal that a terminal has sent to all processes already.
+        echo = 3.0 if distributed.world_size() > 1 else 0.0
 
         def note(number: int, frame: object) -> None:
-            self.stop_signal = number
-            self.logger.info("stopping after this iteration; once more to leave at once")
-            for n in numbers:
-                signal.signal(n, signal.SIG_DFL)
+            nonlocal first
+            if not self.stop_signal:
+                first, self.stop_signal = time.monotonic(), number
+                self.logger.info("stopping after this iteration; once more to leave at once")
+            elif time.monotonic() - first >= echo:
+                os._exit(128 + number)
 
         for number in numbers:
             signal.signal(number, note)
@@ -114,124 +194,203 @@ class TranslationRunner(IterBasedRunner):
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
 
-    def save_checkpoint(
-        self,
-        out_dir: str,
-        filename_tmpl: str = "iter_{}.pth",
-        save_optimizer: bool = True,
-        create_symlink: bool = True,
-        done: int | None = None,
-        keep: int = -1,
-        **kwargs,
-    ) -> None:
+    def train(self, data_loader: Iterator, **kwargs) -> None:
+        """Run one iteration."""
+        self.model.train()
+        self.mode, self.data_loader, self._epoch = "train", data_loader, 0
+        self.data_batch = batches = self._fetch(data_loader)
+        self.call_hook("before_train_iter")
+        self.outputs = self._step(batches)
+        self.call_hook("after_train_iter")
+        del self.data_batch
+        self._inner_iter += 1
+        self._iter += 1
+        number = distributed.largest(self.stop_signal)
+        if number:
+            self.stop_signal = number
+            self.save(self.iter)
+            raise Interrupted(number, self.iter)
+
+    def _fetch(self, data_loader: Iterator) -> list[dict]:
+        """The batches of one step."""
+        if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+            # torch's handler would raise for a dead worker wherever the main thread is, in the
+            # middle of a step too. Without it the loader tells when it is asked.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            return [next(data_loader) for _ in range(self.accumulate_iters)]
+        except Exception as error:
+            if self.stop_signal:  # What stopped the run has stopped its workers as well.
+                loader = iter(self.make_loader(self.iter, workers=0))
+                return [next(loader) for _ in range(self.accumulate_iters)]
+            self._save_before_leaving()
+            dead = re.search(r"worker \(pid\(?s?\)? ([\d, ]+)\)", str(error))
+            if not dead:
+                raise
+            raise ValueError(
+                f"loader worker {dead[1]} was killed, perhaps because memory ran out, after "
+                f"{self.iter} iterations. Go on with --resume auto; fewer take less memory: "
+                f"--cfg-options data.workers_per_gpu=1"
+            ) from error
+
+    def _save_before_leaving(self) -> None:
+        """Save what is done, if no other process has to take part in it."""
+        if distributed.world_size() == 1 and self.iter > self.last_saved:
+            self.save(self.iter)
+
+    def _step(self, batches: list[dict]) -> dict:
+        """Call train_step and note its losses, or that it was not taken."""
+        status = dict(iteration=self.iter)  # mmgen's models want to know
+        try:
+            outputs = self.model.train_step(
+                batches, self.optimizer, running_status=status, **self.step_options
+            )
+        except NotFinite:
+            outputs = dict(log_vars={}, num_samples=0, applied=False, results={})
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise ValueError(describe_memory(error, self.model.device, self.iter)) from error
+            raise
+        if outputs.get("applied", True):
+            self.bad_steps = 0
+            self.log_buffer.update(outputs["log_vars"], outputs["num_samples"])
+        else:
+            self._note_bad_step(batches, outputs["log_vars"])
+        return outputs
+
+    def _note_bad_step(self, batches: list[dict], losses: dict) -> None:
+        self.bad_steps += 1
+        found = {name: float(value) for name, value in losses.items()}
+        bad = {k: v for k, v in found.items() if not math.isfinite(v)}
+        values = ", ".join(f"{k}={v:g}" for k, v in (bad or found).items()) or "gradients"
+        files = [name for names in distributed.all_objects(file_names(batches)) for name in names]
+        text = f"iteration {self.iter + 1}: not finite ({values}), on {', '.join(files) or 'its batch'}"
+        self.logger.warning("%s. The step is not taken, the %d. in a row", text, self.bad_steps)
+        if self.bad_steps >= self.max_bad_steps:
+            name = f"iter_{self.iter + 1}_rank_{distributed.rank()}.pth"
+            path = save_batch(Path(self.work_dir, "bad_batches", name), batches, self.iter + 1)
+            raise Diverged(
+                f"{self.bad_steps} steps in a row were not taken. The last was {text}. "
+                f"The batch lies in {path}"
+            )
+
+    def _roll_back(self, fault: Diverged) -> None:
+        """Restore the last checkpoint with half the learning rate.
+
+        Raises:
+            ValueError: If that was done already, or there is none.
+        """
+        if self.rolled_back:
+            raise ValueError(
+                f"{fault}. Going back with half the learning rate has not helped. Look at the "
+                f"batch; lower optimizer.generators.lr and optimizer.discriminators.lr, or set "
+                f"--cfg-options grad_clip.max_norm=10"
+            ) from fault
+        found = distributed.on_main(lambda: newest_whole(self.work_dir, self.logger.warning))
+        # A later one is of a former run in this folder.
+        if found is None or found[1]["meta"]["iter"] > self.iter:
+            raise ValueError(f"{fault}. There is no checkpoint yet to go back to") from fault
+        self.logger.warning("%s", fault)
+        self.restore(found[1], found[0])
+        self.rolled_back, self.bad_steps = True, 0
+        for optimizer in self.optimizer.values():
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group.get("initial_lr", group["lr"]) / 2
+                group["lr"] /= 2
+        rates = {k: o.param_groups[0]["initial_lr"] for k, o in self.optimizer.items()}
+        self.logger.warning("going on from %s with half the learning rate: %s", found[0], rates)
+
+    def save(self, done: int, keep: int = -1, save_optimizer: bool = True) -> None:
         """Write the run's whole state; a full disk is a warning, and older files stay whole.
 
+        All ranks take part.
+
         Args:
-            out_dir: Folder.
-            filename_tmpl: Name, with the iterations done.
-            save_optimizer: Whether to write what resuming needs.
-            create_symlink: Whether to keep `latest.pth` too (a hard link or copy).
+            done: Iterations done.
             keep: How many checkpoints stay, -1 for all; older ones go after the new one
                 is whole.
-            done: Iterations done; None inside an iteration, where mmcv's hook calls.
-            **kwargs: mmcv's; unused.
+            save_optimizer: Whether to write what resuming needs.
 
         Raises:
             OSError: If the last state of a run cannot be written.
+            ValueError: If the networks of the ranks are not equal.
         """
-        done = self.iter + 1 if done is None else done
-        path = Path(out_dir) / filename_tmpl.format(done)
+        distributed.check_equal(self.model.module)
+        content = self.state(done, save_optimizer)
+        distributed.on_main(lambda: self._write(content, done, keep))
+
+    def _write(self, content: dict, done: int, keep: int) -> None:
+        path = Path(self.work_dir, f"iter_{done}.pth")
         try:
-            write_checkpoint(path, self.state(done, save_optimizer))
-            if create_symlink:
-                link_or_copy(path, path.with_name("latest.pth"))
-            keep_newest(path.parent, keep)
+            write_checkpoint(path, content)
+            self.last_saved = done
+            write_pointer(path)
+            link_or_copy(path, path.with_name("latest.pth"))
+            keep_newest(path.parent, keep, done)
         except OSError as error:
             # Training goes on; only a run whose last state is lost has failed.
-            if done >= self.max_iters or self.stop_signal is not None:
-                raise
+            if done >= self.max_iters or self.stop_signal:
+                raise OSError(f"checkpoint {path.name} was not saved ({error})") from error
             self.logger.warning(
                 "checkpoint %s was not saved (%s); training goes on, older checkpoints are whole",
                 path.name,
                 error,
             )
 
-    def state(self, done: int, with_optimizer: bool = True) -> dict:
-        """Everything a checkpoint holds: tensors and plain Python types alone.
+    def save_checkpoint(self, out_dir: str, filename_tmpl: str = "best_{}.pth", **kwargs) -> None:
+        """Write the weights: what mmcv's and mmgen's hooks call inside an iteration, on rank 0.
 
         Args:
-            done: Iterations done.
-            with_optimizer: Whether to include what only resuming needs.
+            out_dir: Folder.
+            filename_tmpl: Name, with the iterations done.
+            **kwargs: mmcv's; unused.
         """
-        model = self.model.module
-        state = {
-            "meta": {
-                **plain_data(self.meta or {}),
-                "iter": done,
-                "epoch": 0,
-                "time": time.asctime(),
-                "mmgen_ext_version": __version__,
-                "mmcv_version": mmcv.__version__,
-                "torch_version": str(torch.__version__),
-            },
-            "state_dict": {k: v.detach().cpu() for k, v in model.state_dict().items()},
-            "mmgen_ext": {"config": self.config},
-        }
+        done = self.iter + 1
+        meta = {**(self.meta or {}), "iter": done}
+        content = state.collect(self.model.module, {}, meta, dict(config=self.config))
+        write_checkpoint(Path(out_dir, filename_tmpl.format(done)), content)
+
+    def state(self, done: int, with_optimizer: bool = True) -> dict:
+        """Everything a checkpoint holds; all ranks take part."""
+        own = dict(
+            random=state.random_state(self.model.device), losses=self.log_buffer.state_dict()
+        )
+        ranks = distributed.all_objects(own)
+        ours = dict(config=self.config, rolled_back=self.rolled_back)
+        # mmcv's evaluation hooks keep the best score there.
+        ours["best"] = (self.meta or {}).get("hook_msgs", {})
         if with_optimizer:
-            state["optimizer"] = {k: o.state_dict() for k, o in self.optimizer.items()}
-            pools = getattr(model, "pools", {})
-            state["mmgen_ext"]["pools"] = {k: pool.state_dict() for k, pool in pools.items()}
-            state["mmgen_ext"]["random"] = random_state()
-        return state
+            for key in own:
+                ours[key] = [each[key] for each in ranks]
+        optimizers = self.optimizer if with_optimizer else {}
+        return state.collect(
+            self.model.module, optimizers, {**(self.meta or {}), "iter": done}, ours
+        )
 
     def resume(self, checkpoint: str, **kwargs) -> None:
-        """Continue where a checkpoint was written: weights, optimizers, pools, random states.
+        """Continue where a checkpoint was written.
 
         Args:
             checkpoint: File.
             **kwargs: mmcv's; unused.
         """
-        content = read_checkpoint(checkpoint)
-        missing = {"meta", "state_dict", "optimizer"} - set(content)
-        if missing:
-            raise ValueError(
-                f"checkpoint {checkpoint} cannot be resumed: it holds no {', '.join(missing)}. "
-                f"Start from its weights with --cfg-options load_from={checkpoint}"
-            )
-        model = self.model.module
-        check_fit(model, content["state_dict"], checkpoint)
-        model.load_state_dict(content["state_dict"])
-        for name, optimizer in self.optimizer.items():
-            optimizer.load_state_dict(content["optimizer"][name])
+        content = distributed.on_main(lambda: read_checkpoint(checkpoint))
+        self.restore(content, checkpoint)
+
+    def restore(self, content: dict, name: str | os.PathLike) -> None:
+        """Continue from the content of a checkpoint: all that it holds."""
+        check_resumable(content, name)
+        model, rank = self.model.module, distributed.rank()
+        state.restore(content, model, self.optimizer, str(name), self.model.device)
         ours = content.get("mmgen_ext", {})
-        for name, pool in getattr(model, "pools", {}).items():
-            if name in ours.get("pools", {}):
-                pool.load_state_dict(ours["pools"][name], self.model.device)
-        if "random" in ours:
-            set_random_state(ours["random"])
-        self._iter = self._inner_iter = content["meta"]["iter"]
-        self.logger.info("resumed from %s after %d iterations", checkpoint, self.iter)
-
-
-def random_state() -> dict:
-    """The states of the global generators of Python, NumPy and torch as plain data."""
-    name, keys, *rest = np.random.get_state()
-    state = {
-        "python": random.getstate(),
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
-        "torch": torch.get_rng_state(),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_random_state(state: dict) -> None:
-    """Restore what random_state returned; states of devices that are not here are left out."""
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        for key, load in (
+            ("random", lambda each: state.set_random_state(each, self.model.device)),
+            ("losses", self.log_buffer.load_state_dict),
+        ):
+            if rank < len(ours.get(key, ())):
+                load(ours[key][rank])
+        self.rolled_back = bool(ours.get("rolled_back"))
+        if ours.get("best"):
+            self.meta = {**(self.meta or {}), "hook_msgs": dict(ours["best"])}
+        self._iter = self._inner_iter = self.last_saved = content["meta"]["iter"]
+        self.logger.info("resumed from %s after %d iterations", name, self.iter)

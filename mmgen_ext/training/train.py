@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 
@@ -16,17 +16,32 @@ from mmcv.utils import build_from_cfg
 from mmgen.core import build_optimizers
 from mmgen.datasets import build_dataloader, build_dataset
 from mmgen.models import build_model
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
-from ..checkpoint import check_fit, find_checkpoints, read_checkpoint
+from ..checkpoint import (
+    check_fit,
+    find_checkpoints,
+    newest_whole,
+    read_checkpoint,
+    write_pointer,
+)
 from ..config import config_text, is_ours, plain_data
 from ..datasets import build_loader
 from ..datasets.images import check_images, list_images
 from ..datasets.unpaired import find_data_root
-from ..device import pick_device
+from . import distributed
 from .distributed import OnDevice
-from .run_dir import describe_environment, make_work_dir, start_log, write_config
+from .launchers import restarted
+from .run_dir import (
+    check_same_config,
+    config_difference,
+    describe_environment,
+    make_work_dir,
+    start_log,
+    write_config,
+)
 from .runner import TranslationRunner
+from .state import take_our_pools
 
 DEFAULT_SEED = 2021  # mmgen's
 
@@ -39,6 +54,7 @@ def train(
     deterministic: bool = False,
     validate: bool = True,
     device: str = "auto",
+    launcher: str = "none",
 ) -> TranslationRunner:
     """Train what a config describes, ours or mmgen's.
 
@@ -50,6 +66,8 @@ def train(
         deterministic: Whether to choose cuDNN's reproducible algorithms.
         validate: Whether to evaluate while training where the config asks for it.
         device: 'auto' | 'cpu' | 'cuda:N' | 'mps'.
+        launcher: 'none' | 'pytorch' | 'slurm' | 'mpi': who started this process, if it is one of
+            many; torchrun is recognised without.
 
     Returns:
         The runner, when all iterations are done.
@@ -59,14 +77,39 @@ def train(
         OSError: If data or a checkpoint are not there, or the run cannot be written.
         Interrupted: If a signal ended the run early; its state is saved.
     """
-    check_total_iters(cfg)
-    name = config_name(cfg)
+    check_numbers(cfg)
     choose_seed(cfg, seed)
-    cfg.work_dir = str(make_work_dir(work_dir or cfg.get("work_dir") or f"work_dirs/{name}"))
+    with distributed.process_group(launcher, device) as chosen:
+        runner = build_runner(cfg, work_dir, resume, chosen, deterministic, validate)
+        if runner.iter < cfg.total_iters:
+            runner.run()
+        else:
+            runner.logger.info(
+                "nothing to do: %s is finished, %d of %d iterations. For more, raise the end: "
+                "--cfg-options total_iters=%d",
+                *(runner.work_dir, runner.iter, cfg.total_iters, 2 * runner.iter),
+            )
+    return runner
+
+
+def build_runner(
+    cfg: Config,
+    work_dir: str | os.PathLike | None,
+    resume: str | None,
+    device: torch.device,
+    deterministic: bool,
+    validate: bool,
+) -> TranslationRunner:
+    """Build all of a run, where it was left if it is resumed; see `train`."""
+    name = config_name(cfg)
+    cfg.world_size = distributed.world_size()
+    folder = Path(work_dir or cfg.get("work_dir") or f"work_dirs/{name}")
+    cfg.work_dir = str(distributed.on_main(lambda: make_work_dir(folder)))
     logger, timestamp = start_log(Path(cfg.work_dir), cfg.get("log_level", "INFO"))
-    environment = describe_environment()
+    found = distributed.on_main(lambda: find_start(cfg, resume, name, logger))
+    environment, text = describe_environment(), config_text(cfg)
     logger.info("Environment:\n%s\n", environment)
-    logger.info("Config:\n%s", config_text(cfg))
+    logger.info("Config:\n%s", text)
     for line in unused_requests(cfg):
         logger.warning("not done: %s", line)
 
@@ -74,35 +117,98 @@ def train(
     torch.backends.cudnn.benchmark = bool(cfg.get("cudnn_benchmark")) and not deterministic
     cv2.setNumThreads(cfg.get("opencv_num_threads", 0))
     dataset = build_train_dataset(cfg)
-    model = OnDevice(build_train_model(cfg), pick_device(device))
-    write_config(Path(cfg.work_dir), cfg, f"{name}.py")
+    model = OnDevice(build_train_model(cfg), device)
+    take_our_pools(model.module, cfg.seed)
+    optimizers = _build("optimizers", build_optimizers, model.module, cfg.get("optimizer"))
+    if distributed.world_size() > 1:
+        distributed.synchronize(model.module, device)
+        # Dropout must not drop the same units on every rank.
+        set_random_seed(cfg.seed + distributed.rank(), deterministic=deterministic)
+    logger.info(describe_step(cfg, optimizers))
+
+    def make_loader(start_iter: int, workers: int | None = None) -> DataLoader:
+        return build_loader(
+            dataset,
+            cfg.data.get("samples_per_gpu", 1),
+            cfg.data.get("workers_per_gpu", 2) if workers is None else workers,
+            cfg.seed,
+            start_iter * cfg.get("accumulate_iters", 1),
+            distributed.rank(),
+            distributed.world_size(),
+            pin_memory=device.type == "cuda",
+        )
+
     runner = TranslationRunner(
         model,
-        optimizer=_build("optimizers", build_optimizers, model.module, cfg.get("optimizer")),
+        optimizer=optimizers,
         work_dir=cfg.work_dir,
         logger=logger,
         meta=dict(
-            env_info=environment,
-            seed=cfg.seed,
-            config=config_text(cfg),
-            exp_name=cfg.get("exp_name", name),
+            env_info=environment, seed=cfg.seed, config=text, exp_name=cfg.get("exp_name", name)
         ),
         max_iters=cfg.total_iters,
         config=plain_data(cfg),
+        make_loader=make_loader,
+        accumulate_iters=cfg.get("accumulate_iters", 1),
+        max_bad_steps=cfg.get("max_bad_steps", 10),
+        grad_clip=cfg.get("grad_clip") or (cfg.get("optimizer_config") or {}).get("grad_clip"),
     )
     runner.timestamp = timestamp
     _build("hooks", register_hooks, runner, cfg, validate)
-    start_from(runner, cfg, resume)
-    loader = build_loader(
-        dataset,
-        cfg.data.get("samples_per_gpu", 1),
-        cfg.data.get("workers_per_gpu", 2),
-        cfg.seed,
-        start_iter=runner.iter,
-        pin_memory=model.device.type == "cuda",
-    )
-    runner.run([loader], [("train", 1)])
+    start_from(runner, cfg, found)
+    if distributed.rank() == 0:
+        write_config(Path(cfg.work_dir), cfg, f"{name}.py")
     return runner
+
+
+def find_start(
+    cfg: Config, resume: str | None, name: str, logger: logging.Logger
+) -> tuple[Path, dict] | None:
+    """Which checkpoint a run starts from, and its content; None to start anew.
+
+    Raises:
+        ValueError: If the folder holds a run of another config, or no checkpoint of it is whole.
+    """
+    resume = resume or cfg.get("resume_from")
+    folder = Path(cfg.work_dir)
+    here = None
+    if resume == "auto" or restarted():
+        here = newest_whole(folder, logger.warning)
+    elif find_checkpoints(folder):
+        try:
+            here = newest_whole(folder, logger.warning)
+        except ValueError as error:
+            logger.warning("starting anew: %s", error)
+    if here and "config" in here[1].get("mmgen_ext", {}):
+        check_same_config(cfg, here[1]["mmgen_ext"]["config"], here[0], f"{name}.py")
+    if resume == "auto" or (restarted() and here):
+        if here is None:
+            logger.info("nothing to resume in %s: starting anew", folder)
+        return here
+    if resume:
+        content = read_checkpoint(resume)
+        before = content.get("mmgen_ext", {}).get("config")
+        for line in config_difference(before, plain_data(cfg)) if before else []:
+            logger.warning("other than in %s:%s", resume, line)
+        return Path(resume), content
+    if here:
+        logger.warning(
+            "starting anew in %s, which holds a run of %d iterations; --resume auto continues it",
+            *(folder, here[1]["meta"]["iter"]),
+        )
+    return None
+
+
+def describe_step(cfg: Config, optimizers: Mapping) -> str:
+    """How many pictures make a step, and that the learning rate is the user's."""
+    ranks, batch = distributed.world_size(), cfg.data.get("samples_per_gpu", 1)
+    pieces = cfg.get("accumulate_iters", 1)
+    rates = ", ".join(f"{k} {o.param_groups[0]['lr']:g}" for k, o in optimizers.items())
+    return (
+        f"a step takes {ranks * batch * pieces} pictures of each domain: {ranks} processes x "
+        f"{batch} (samples_per_gpu) x {pieces} (accumulate_iters). Learning rates are the "
+        f"config's, not scaled by that: {rates}"
+    )
 
 
 def config_name(cfg: Config) -> str:
@@ -118,13 +224,24 @@ def choose_seed(cfg: Config, seed: int | None) -> None:
             return
 
 
-def check_total_iters(cfg: Config) -> None:
-    """Raise a ValueError unless total_iters is a positive whole number."""
-    total = cfg.get("total_iters")
-    if not isinstance(total, int) or total < 1:
+def check_numbers(cfg: Config) -> None:
+    """Raise a ValueError unless the counts of a config are whole numbers that make sense."""
+    for key, least, example in (
+        ("total_iters", 1, 80000),
+        ("accumulate_iters", 1, 2),
+        ("max_bad_steps", 0, 10),
+    ):
+        value = cfg.get(key, None if key == "total_iters" else least)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(
+                f"{key}={value!r}; expected a whole number of at least {least}, "
+                f"for example --cfg-options {key}={example}"
+            )
+    if cfg.get("accumulate_iters", 1) > 1 and not is_ours(cfg.get("model") or {}):
         raise ValueError(
-            f"total_iters={total!r}; expected a whole number of at least 1, "
-            f"for example --cfg-options total_iters=80000"
+            f"accumulate_iters={cfg.accumulate_iters} works with models of mmgen_ext; mmgen's step "
+            f"their optimizers by themselves. Take model.type=mmgen_ext.CycleGAN, or more "
+            f"data.samples_per_gpu"
         )
 
 
@@ -170,12 +287,13 @@ def unused_requests(cfg: Config) -> list[str]:
     reasons = {
         "runner": "ours is used",
         "use_ddp_wrapper": "each network is wrapped by itself when there are many processes",
-        "optimizer_config": "the model's train_step steps its optimizers",
         "momentum_config": "not supported",
         "apex_amp": "not supported",
         "fp16": "not supported",
     }
     lines += [f"{key} ({why})" for key, why in reasons.items() if cfg.get(key)]
+    for key in set(cfg.get("optimizer_config") or {}) - {"grad_clip"}:
+        lines.append(f"optimizer_config.{key} (the model's train_step steps its optimizers)")
     if (cfg.get("checkpoint_config") or {}).get("out_dir"):
         lines.append("checkpoint_config.out_dir (checkpoints lie in the run directory)")
     if len(cfg.get("workflow") or []) > 1:
@@ -185,14 +303,9 @@ def unused_requests(cfg: Config) -> list[str]:
 
 def register_hooks(runner: TranslationRunner, cfg: Config, validate: bool) -> None:
     """Register what the config names, in mmcv's order, and the progress bar."""
-    checkpoints = deepcopy(cfg.get("checkpoint_config"))
-    if checkpoints is not None:
-        checkpoints.pop("out_dir", None)  # Ours lie in the run directory itself.
-        # mmcv's hook would delete old ones even if the new one could not be written.
-        checkpoints["keep"] = checkpoints.pop("max_keep_ckpts", -1)
     runner.register_training_hooks(
         usable_lr_config(cfg, runner.logger),
-        checkpoint_config=checkpoints,
+        checkpoint_config=deepcopy(cfg.get("checkpoint_config")),
         log_config=deepcopy(cfg.get("log_config")),
         custom_hooks_config=deepcopy(cfg.get("custom_hooks")),
     )
@@ -225,7 +338,8 @@ def register_evaluation(runner: TranslationRunner, cfg: Config) -> None:
         if data.type == "UnpairedImageDataset":
             data.dataroot = str(find_data_root(data.dataroot, ["testA", "testB"]))
         dataset = build_dataset(data, dict(test_mode=True))
-        loader = build_dataloader(dataset, 1, 0, dist=False, shuffle=False)
+        many = distributed.world_size() > 1
+        loader = build_dataloader(dataset, 1, 0, dist=many, shuffle=False)
         hook = build_from_cfg({**cfg.evaluation, "dataloader": loader}, HOOKS)
     except Exception as error:  # Metrics fetch their networks: any kind of failure.
         text = str(error).strip().splitlines() or [type(error).__name__]
@@ -234,17 +348,15 @@ def register_evaluation(runner: TranslationRunner, cfg: Config) -> None:
         runner.register_hook(hook, priority="LOW")
 
 
-def start_from(runner: TranslationRunner, cfg: Config, resume: str | None) -> None:
-    """Resume, or load only weights (`load_from`), as asked by the caller or the config."""
-    resume = resume or cfg.get("resume_from")
-    if resume == "auto":
-        resume = next(reversed(find_checkpoints(runner.work_dir)), None)
-        if resume is None:
-            runner.logger.info("nothing to resume in %s: starting anew", runner.work_dir)
-    if resume:
-        runner.resume(str(resume))
+def start_from(runner: TranslationRunner, cfg: Config, found: tuple[Path, dict] | None) -> None:
+    """Restore a checkpoint, or load only weights (`load_from`) as the config asks."""
+    if found:
+        path, content = found
+        runner.restore(content, path)
+        if path.parent.absolute() == Path(runner.work_dir) and distributed.rank() == 0:
+            write_pointer(path)  # Later ones, if there are any, are of a former life.
     elif cfg.get("load_from"):
-        content = read_checkpoint(cfg.load_from)
+        content = distributed.on_main(lambda: read_checkpoint(cfg.load_from))
         state = content.get("state_dict", content)
         check_fit(runner.model.module, state, cfg.load_from)
         runner.model.module.load_state_dict(state)
@@ -253,7 +365,7 @@ def start_from(runner: TranslationRunner, cfg: Config, resume: str | None) -> No
 
 def dry_run(cfg: Config, seed: int | None = None) -> str:
     """Build data and model and return what a run would do, without writing anything."""
-    check_total_iters(cfg)
+    check_numbers(cfg)
     choose_seed(cfg, seed)
     dataset = build_train_dataset(cfg)
     model = build_train_model(cfg)

@@ -1,0 +1,106 @@
+"""What a checkpoint holds of a run: collected to plain data, and put back."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+
+import mmcv
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from .. import __version__
+from ..checkpoint import check_fit
+from ..config import plain_data
+from ..models.image_pool import ImagePool
+
+
+def image_pools(model: nn.Module) -> dict[str, ImagePool]:
+    """The image pools of a model, by domain; empty if it has none."""
+    return getattr(model, "pools", None) or getattr(model, "image_buffers", None) or {}
+
+
+def take_our_pools(model: nn.Module, seed: int) -> None:
+    """Give mmgen's CycleGAN our pools for its own: they resume, and are one over all processes."""
+    for i, (domain, buffer) in enumerate(getattr(model, "image_buffers", {}).items()):
+        model.image_buffers[domain] = ImagePool(buffer.buffer_size, seed + i)
+
+
+def collect(
+    model: nn.Module, optimizers: Mapping[str, Optimizer], meta: Mapping, ours: Mapping
+) -> dict:
+    """Content of a checkpoint: tensors on the host and plain Python types alone.
+
+    Args:
+        model: Its weights and pools are taken.
+        optimizers: By name; empty to leave out what only resuming needs.
+        meta: OpenMMLab's: `iter`, `seed`, `config` and so on.
+        ours: What stands under the key `mmgen_ext` besides the pools.
+    """
+    versions = dict(mmgen_ext=__version__, mmcv=mmcv.__version__, torch=str(torch.__version__))
+    state = {
+        "meta": {
+            **plain_data(meta),
+            "epoch": 0,
+            "time": time.asctime(),
+            **{f"{name}_version": version for name, version in versions.items()},
+        },
+        "state_dict": {k: v.detach().cpu() for k, v in model.state_dict().items()},
+        "mmgen_ext": {**ours, "sealed": True},
+    }
+    if optimizers:
+        state["optimizer"] = {k: o.state_dict() for k, o in optimizers.items()}
+        pools = {domain: pool.state_dict() for domain, pool in image_pools(model).items()}
+        state["mmgen_ext"]["pools"] = pools
+    return state
+
+
+def restore(
+    content: Mapping, model: nn.Module, optimizers: Mapping[str, Optimizer], name: str, device
+) -> None:
+    """Put weights, optimizers and pools of a checkpoint back.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
+    check_fit(model, content["state_dict"], name)
+    try:
+        model.load_state_dict(content["state_dict"])
+        for key, optimizer in optimizers.items():
+            optimizer.load_state_dict(content["optimizer"][key])
+        pools = content.get("mmgen_ext", {}).get("pools", {})
+        for key, pool in image_pools(model).items():
+            if key in pools:
+                pool.load_state_dict(pools[key], device)
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"checkpoint {name} cannot be resumed: its optimizers or image pools do not fit the "
+            f"config ({type(error).__name__}: {error})"
+        ) from error
+
+
+def random_state(device: torch.device) -> dict:
+    """The states of the global generators of Python, NumPy, torch and the device as plain data."""
+    name, keys, *rest = np.random.get_state()
+    state = {
+        "python": random.getstate(),
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+    }
+    if device.type != "cpu":
+        state[device.type] = torch.get_device_module(device).get_rng_state()
+    return state
+
+
+def set_random_state(state: Mapping, device: torch.device) -> None:
+    """Restore what random_state returned; the state of another kind of device is left out."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if device.type in state:
+        torch.get_device_module(device).set_rng_state(state[device.type])

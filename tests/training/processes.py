@@ -1,0 +1,88 @@
+"""tools/train.py in processes of its own that start within milliseconds: imports are done once."""
+
+import importlib
+import multiprocessing
+import os
+import runpy
+import socket
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# A forkserver imports torch, mmcv and mmgen once and is forked for each process.
+METHOD = "spawn" if sys.platform == "win32" else "forkserver"
+CONTEXT = multiprocessing.get_context(METHOD)
+if METHOD == "forkserver":
+    CONTEXT.set_forkserver_preload(["mmgen_ext.training.train"])
+
+
+def _main(tool, args, env, output):
+    with open(output, "ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.setsid()
+    os.environ.update(env)
+    # On two cores, processes that compute with two threads each wait for each other.
+    importlib.import_module("torch").set_num_threads(1)
+    sys.argv = [f"{tool}.py", *args]
+    runpy.run_path(str(ROOT / "tools" / f"{tool}.py"), run_name="__main__")
+
+
+class Tool:
+    """One running process of tools/<tool>.py.
+
+    Its output is collected in `output`; it leads a session of its own, as in a terminal.
+    """
+
+    def __init__(self, tool, *args, output, **env):
+        env = {key: str(value) for key, value in env.items()}
+        self.output = Path(output)
+        args = [str(arg) for arg in args]
+        self.process = CONTEXT.Process(target=_main, args=(tool, args, env, str(output)))
+        self.process.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def text(self):
+        return self.output.read_text("utf-8", "replace") if self.output.exists() else ""
+
+    def wait(self, timeout=180):
+        """Exit code, negative for a signal."""
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, f"still runs: {self.text[-2000:]}"
+        return self.process.exitcode
+
+    def wait_for(self, condition, timeout=120):
+        """Wait until condition() holds while the process runs."""
+        end = time.monotonic() + timeout
+        while not condition():
+            assert self.process.exitcode is None, self.text[-2000:]
+            assert time.monotonic() < end, self.text[-2000:]
+            time.sleep(0.01)
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def start_ranks(world, *args, output, **env):
+    """Start `world` processes of tools/train.py as torchrun does."""
+    common = dict(WORLD_SIZE=world, MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port(), **env)
+    return [
+        Tool("train", *args, output=f"{output}.{r}", RANK=r, LOCAL_RANK=r, **common)
+        for r in range(world)
+    ]
+
+
+def run_ranks(world, *args, output, **env):
+    """Run them to the end; return their outputs, and check that all succeeded."""
+    ranks = start_ranks(world, *args, output=output, **env)
+    codes = [each.wait() for each in ranks]
+    assert codes == [0] * world, [each.text[-1500:] for each in ranks]
+    return [each.text for each in ranks]
