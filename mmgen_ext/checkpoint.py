@@ -92,9 +92,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: str = "cpu") -> dict:
             content = _read_safetensors(path, map_location)
         else:
             content = torch.load(path, map_location=map_location, weights_only=True)
-    except OSError:
-        raise  # The file is there and cannot be read: permissions, a failing disk.
-    except Exception as error:  # Damaged files make the reader fail in every way.
+    except Exception as error:  # Damaged files make the readers fail in every way.
         text = str(error)
         if isinstance(error, pickle.UnpicklingError) and re.search("Unsupported|GLOBAL", text):
             raise ValueError(

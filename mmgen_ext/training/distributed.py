@@ -118,6 +118,21 @@ def on_main(function: Callable[[], T]) -> T:
     return box[0]
 
 
+def average_each(_, bucket):  # torch compares annotations, and cannot read postponed ones
+    """Average the gradients of a bucket over all processes, each parameter's by itself.
+
+    The order in which three or more summands are added depends on where a number stands in what is
+    reduced, and PyTorch packs its buckets anew after the first step: a resumed run would round
+    otherwise than an undisturbed one.
+    """
+    works = [
+        dist.all_reduce(gradient.div_(world_size()), async_op=True)
+        for gradient in bucket.gradients()
+    ]
+    done = torch.futures.collect_all([work.get_future() for work in works])
+    return done.then(lambda _: bucket.buffer())
+
+
 class Synchronized(DistributedDataParallel):
     """A network whose gradients are averaged over all processes; its weights keep their names."""
 
@@ -133,6 +148,8 @@ class Synchronized(DistributedDataParallel):
             **{buffers: False},
         )
         self.register_load_state_dict_pre_hook(self._rename)
+        if device.type == "cpu":
+            self.register_comm_hook(None, average_each)
 
     def __getattr__(self, name: str):
         try:

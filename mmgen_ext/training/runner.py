@@ -264,7 +264,8 @@ class TranslationRunner(IterBasedRunner):
         bad = {k: v for k, v in found.items() if not math.isfinite(v)}
         values = ", ".join(f"{k}={v:g}" for k, v in (bad or found).items()) or "gradients"
         files = [name for names in distributed.all_objects(file_names(batches)) for name in names]
-        text = f"iteration {self.iter + 1}: not finite ({values}), on {', '.join(files) or 'its batch'}"
+        where = ", ".join(files) or "its batch"
+        text = f"iteration {self.iter + 1}: not finite ({values}), on {where}"
         self.logger.warning("%s. The step is not taken, the %d. in a row", text, self.bad_steps)
         if self.bad_steps >= self.max_bad_steps:
             name = f"iter_{self.iter + 1}_rank_{distributed.rank()}.pth"

@@ -86,3 +86,34 @@ def run_ranks(world, *args, output, **env):
     codes = [each.wait() for each in ranks]
     assert codes == [0] * world, [each.text[-1500:] for each in ranks]
     return [each.text for each in ranks]
+
+
+HOOK = '''
+def _register():
+    """Registered while the config runs; functions are dropped from a config."""
+    import os
+    import torch
+    from mmcv.runner import HOOKS, Hook
+
+    @HOOKS.register_module(name="TestHook", force=True)
+    class TestHook(Hook):
+{body}
+
+_register()
+custom_hooks = [dict(type="TestHook", priority="HIGHEST")]
+'''
+
+
+def config_with_hook(path, base, body):
+    """Write a config that is `base` with a hook whose methods are `body`."""
+    lines = "\n".join(" " * 8 + line for line in body.strip("\n").splitlines())
+    path.write_text(f"_base_ = {str(base)!r}\n{HOOK.format(body=lines)}", "utf-8")
+    return path
+
+
+DUMP = '''
+def after_run(self, runner):
+    """What every rank ends with, on rank 0 and elsewhere."""
+    state = runner.model.module.state_dict()
+    torch.save(state, f"{runner.work_dir}/rank{runner.rank}.pt")
+'''
