@@ -104,10 +104,15 @@ custom_hooks = [dict(type="TestHook", priority="HIGHEST")]
 '''
 
 
+def hook_text(body):
+    """Lines of a config that register a hook whose methods are `body`, and name it."""
+    lines = body.strip("\n").splitlines()
+    return HOOK.format(body="\n".join(" " * 8 + line for line in lines))
+
+
 def config_with_hook(path, base, body):
-    """Write a config that is `base` with a hook whose methods are `body`."""
-    lines = "\n".join(" " * 8 + line for line in body.strip("\n").splitlines())
-    path.write_text(f"_base_ = {str(base)!r}\n{HOOK.format(body=lines)}", "utf-8")
+    """Write a config that is `base` with a hook."""
+    path.write_text(f"_base_ = {str(base)!r}\n{hook_text(body)}", "utf-8")
     return path
 
 

@@ -5,13 +5,14 @@ import os
 import stat
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from processes import DUMP, ROOT, Tool, config_with_hook, run_ranks, start_ranks
+from processes import DUMP, ROOT, Tool, config_with_hook, hook_text, run_ranks, start_ranks
 
 from mmgen_ext.checkpoint import find_checkpoints, read_checkpoint
 from mmgen_ext.inference.translator import Translator
@@ -122,3 +123,127 @@ def test_resumed_ranks_equal_undisturbed_ones_to_the_bit(config, tmp_path, world
     resumed = train_ranks(world, config, tmp_path / "run", "--resume", "auto", *whole)
     assert largest_difference(plain["state_dict"], resumed["state_dict"]) == 0
     assert len(resumed["mmgen_ext"]["random"]) == world
+
+
+def tutorial_config(path, data_root):
+    """mmgen's own facades config with the data root changed, made small."""
+    base = Path(distribution("mmgen").locate_file("mmgen/.mim/configs/cyclegan"))
+    text = (base / "cyclegan_lsgan_resnet_in_facades_b1x1_80k.py").read_text("utf-8")
+    text = text.replace("'./data/unpaired_facades'", repr(data_root.as_posix()))
+    assert data_root.as_posix() in text
+    path.write_text(text + hook_text(DUMP), "utf-8")
+    return path
+
+
+def test_a_tutorial_config_of_mmgens_is_synchronised_too(tmp_path, data_root):
+    config = tutorial_config(tmp_path / "facades.py", data_root)
+    options = ["--cfg-options", "total_iters=6", "checkpoint_config.interval=2"]
+    options += ["model.generator.base_channels=4", "model.generator.num_blocks=1"]
+    options += ["model.discriminator.base_channels=4", "log_config.interval=1"]
+    options += [f"optimizer.{name}.lr=1e-5" for name in ("generators", "discriminators")]
+    options += ["data.workers_per_gpu=0", "--no-validate"]
+    two = train_ranks(2, config, tmp_path / "two", *options)
+    options.insert(1, "data.samples_per_gpu=2")
+    one = train_alone(config, tmp_path / "one", *options)
+    assert two["state_dict"].keys() == one["state_dict"].keys()
+    for step, line in losses(tmp_path / "two").items():
+        assert line == pytest.approx(losses(tmp_path / "one")[step], rel=1e-3)
+    # mmgen's image buffers are one as well, and stand in the checkpoint.
+    assert two["mmgen_ext"]["pools"]["photo"]["count"] == 12
+
+
+@pytest.mark.parametrize("loss", ["wgan-gp", "hinge"])
+def test_other_losses_are_synchronised_too(config, tmp_path, loss):
+    options = ["model.gan_loss.type=mmgen_ext.GANLoss", f"model.gan_loss.gan_type={loss}"]
+    train_ranks(2, config, tmp_path / "run", "--cfg-options", *options)
+
+
+def test_ranks_that_differ_stop_with_a_sentence(tiny_config, tmp_path):
+    """One bit of one parameter, on one rank."""
+    body = """
+def before_train_iter(self, runner):
+    if runner.iter == 2 and runner.rank == 1:
+        weight = next(runner.model.module.generators["b"].parameters()).data
+        weight.view(torch.int32).view(-1)[7] ^= 1
+"""
+    config = config_with_hook(tmp_path / "drift.py", tiny_config, body)
+    options = ["--cfg-options", "optimizer.generators.lr=1e-12", "checkpoint_config.interval=2"]
+    run = tmp_path / "run"
+    ranks = start_ranks(2, config, "--work-dir", run, *options, output=tmp_path / "out")
+    assert [each.wait() for each in ranks] == [1, 1]
+    for each in ranks:
+        assert "the networks of rank 0 and rank 1 are not the same any more: 1 of" in each.text
+        assert "generators.b.model.0.conv.weight" in each.text
+        assert "Traceback" not in each.text
+    assert [path.name for path in find_checkpoints(run)] == ["iter_2.pth"]
+
+
+def test_a_mistake_of_the_users_ends_all_ranks_with_a_sentence(tiny_config, tmp_path):
+    out = tmp_path / "out"
+    work_dir = ["--work-dir", tmp_path / "run"]
+    ranks = start_ranks(2, tiny_config, *work_dir, "--resume", "none.pth", output=out)
+    assert [each.wait() for each in ranks] == [1, 1]
+    assert all("error: no checkpoint none.pth" in each.text for each in ranks)
+
+
+def test_each_launcher_says_who_is_who():
+    torchrun = dict(RANK="3", WORLD_SIZE="4", LOCAL_RANK="1", MASTER_ADDR="n1", MASTER_PORT="5")
+    assert launch_environment("pytorch", torchrun) == torchrun
+    assert launch_environment("none", torchrun) == torchrun  # recognised by itself
+    assert launch_environment("none", {}) is None
+    slurm = dict(SLURM_PROCID="5", SLURM_NTASKS="8", SLURM_LOCALID="1", SLURM_JOB_ID="123456")
+    found = launch_environment("slurm", {**slurm, "SLURM_STEP_NODELIST": "gpu7"})
+    assert (found["RANK"], found["WORLD_SIZE"], found["LOCAL_RANK"]) == ("5", "8", "1")
+    assert (found["MASTER_ADDR"], found["MASTER_PORT"]) == ("gpu7", "32956")
+    mpi = {f"OMPI_COMM_WORLD_{k}": v for k, v in dict(RANK="1", SIZE="2", LOCAL_RANK="1").items()}
+    found = launch_environment("mpi", {**mpi, "OMPI_COMM_WORLD_LOCAL_SIZE": "2"})
+    assert (found["RANK"], found["MASTER_ADDR"]) == ("1", "127.0.0.1")
+    intel = dict(PMI_RANK="0", PMI_SIZE="2", MPI_LOCALRANKID="0", MASTER_ADDR="node1")
+    assert launch_environment("mpi", intel)["MASTER_ADDR"] == "node1"
+    with pytest.raises(ValueError, match="MASTER_ADDR is not set"):
+        launch_environment("mpi", mpi)
+    for launcher in ("pytorch", "slurm", "mpi"):
+        with pytest.raises(ValueError, match=f"--launcher {launcher}: .* is not set"):
+            launch_environment(launcher, {})
+
+
+def environment(**more):
+    """As in a shell of the user's, where `python` is this one."""
+    return {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **more}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the launchers are bash scripts")
+def test_slurm_script_starts_ranks_that_train_together(config, tmp_path):
+    """A stand-in for srun, which no test machine has: it starts tasks with Slurm's variables."""
+    srun = tmp_path / "srun"
+    srun.write_text(
+        "#!/usr/bin/env bash\n"
+        'echo "$@" > "$0.args"\n'
+        'tasks=1; while [[ "$1" == -* ]]; do\n'
+        '    case "$1" in --ntasks=*) tasks="${1#*=}";; -p) shift;; esac; shift\n'
+        "done\n"
+        "export SLURM_NTASKS=$tasks SLURM_STEP_NODELIST=127.0.0.1 SLURM_JOB_ID=$$\n"
+        "for ((i = 0; i < tasks; i++)); do\n"
+        '    SLURM_PROCID=$i SLURM_LOCALID=$i "$@" & pids[i]=$!\n'
+        "done\n"
+        'for pid in "${pids[@]}"; do wait "$pid" || exit 1; done\n'
+    )
+    srun.chmod(srun.stat().st_mode | stat.S_IEXEC)
+    env = environment(GPUS="2", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    script = ROOT / "tools" / "slurm_train.sh"
+    work_dir = tmp_path / "run dir"
+    command = ["bash", script, "gpu", "monet", config, work_dir, "--cfg-options", "total_iters=3"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-1500:]
+    states = [torch.load(work_dir / f"rank{r}.pt") for r in (0, 1)]
+    assert largest_difference(*states) == 0
+    assert "2 processes x 1" in done.stderr + done.stdout
+    assert (tmp_path / "srun.args").read_text().startswith("-p gpu --job-name=monet --gres=gpu:2")
+
+
+@pytest.mark.parametrize("script", ["dist_train.sh", "slurm_train.sh"])
+@pytest.mark.skipif(sys.platform == "win32", reason="the launchers are bash scripts")
+def test_scripts_say_how_they_are_used(script):
+    done = subprocess.run(["bash", ROOT / "tools" / script], capture_output=True, text=True)
+    assert done.returncode == 2 and f"bash tools/{script}" in done.stderr
