@@ -125,6 +125,7 @@ class TranslationRunner(IterBasedRunner):
         self.stop_signal = 0
         self.bad_steps, self.rolled_back = 0, False
         self.last_saved = 0
+        self.earlier_losses: dict | None = None
         self.log_buffer = DeviceLogBuffer()
         update = Update(grad_clip, check=max_bad_steps > 0)
         # Ours steps all optimizers together; mmgen's models step theirs by themselves.
@@ -136,9 +137,12 @@ class TranslationRunner(IterBasedRunner):
                 update.guard(optimizer)
 
     def register_checkpoint_hook(self, checkpoint_config: dict | None) -> None:
-        """Register ours, which every rank takes part in."""
+        """Register ours, which every rank takes part in.
+
+        It comes last: what an iteration logs and draws is there before it counts as done.
+        """
         if checkpoint_config is not None:
-            self.register_hook(SaveHook(**checkpoint_config), priority="NORMAL")
+            self.register_hook(SaveHook(**checkpoint_config), priority="LOWEST")
 
     def call_hook(self, fn_name: str) -> None:
         """Call all hooks; what cannot be written because the disk is full is a warning."""
@@ -196,6 +200,9 @@ class TranslationRunner(IterBasedRunner):
 
     def train(self, data_loader: Iterator, **kwargs) -> None:
         """Run one iteration."""
+        if self.earlier_losses is not None:  # Not sooner: mmcv's loggers clear them at the start.
+            self.log_buffer.load_state_dict(self.earlier_losses)
+            self.earlier_losses = None
         self.model.train()
         self.mode, self.data_loader, self._epoch = "train", data_loader, 0
         self.data_batch = batches = self._fetch(data_loader)
@@ -384,12 +391,9 @@ class TranslationRunner(IterBasedRunner):
         model, rank = self.model.module, distributed.rank()
         state.restore(content, model, self.optimizer, str(name), self.model.device)
         ours = content.get("mmgen_ext", {})
-        for key, load in (
-            ("random", lambda each: state.set_random_state(each, self.model.device)),
-            ("losses", self.log_buffer.load_state_dict),
-        ):
-            if rank < len(ours.get(key, ())):
-                load(ours[key][rank])
+        if rank < len(ours.get("random", ())):
+            state.set_random_state(ours["random"][rank], self.model.device)
+            self.earlier_losses = ours["losses"][rank]
         self.rolled_back = bool(ours.get("rolled_back"))
         if ours.get("best"):
             self.meta = {**(self.meta or {}), "hook_msgs": dict(ours["best"])}
