@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -44,14 +45,34 @@ def process_group(launcher: str, device: str) -> Iterator[torch.device]:
         torch.cuda.set_device(chosen)
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # as torchrun does: processes that share cores wait for each other
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    store, rank_, size = next(dist.rendezvous("env://"))
+    # torchrun keeps its store when it starts processes again: those must not meet the dead ones.
+    store = dist.PrefixStore(f"attempt {_attempt(store, env)}", store)
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank_, world_size=size)
     # What processes tell each other besides gradients goes from host to host and waits for no GPU.
     _control = dist.new_group(backend="gloo")
     try:
         yield chosen
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and not re.search("gloo|NCCL", str(error)):
+            raise
+        raise ValueError(
+            f"rank {rank_} lost another process of this training ({str(error).splitlines()[0]}). "
+            f"What that one said last tells why; torchrun starts all again, or go on with "
+            f"--resume auto"
+        ) from error
     finally:
         _control = None
         dist.destroy_process_group()
+
+
+def _attempt(store: dist.Store, env: Mapping[str, str]) -> int:
+    """How often this rank was started before."""
+    if os.environ.get("LOCAL_WORLD_SIZE") == env["WORLD_SIZE"]:
+        return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+    # On several machines torchrun counts only the restarts that a machine asked for itself.
+    return store.add(f"starts of {env['RANK']}", 1) - 1
 
 
 def _pick_of_many(device: str, local_rank: int) -> torch.device:

@@ -321,9 +321,15 @@ class TranslationRunner(IterBasedRunner):
 
         Raises:
             OSError: If the last state of a run cannot be written.
-            ValueError: If the networks of the ranks are not equal.
+            ValueError: If the networks of the ranks are not equal, or the last state not finite.
         """
         distributed.check_equal(self.model.module)
+        if not all(bool(p.isfinite().all()) for p in self.model.module.parameters()):
+            text = f"the weights after {done} iterations are not finite: they are not saved"
+            if done >= self.max_iters or self.stop_signal:
+                raise ValueError(text)
+            self.logger.warning(text)
+            return
         content = self.state(done, save_optimizer)
         distributed.on_main(lambda: self._write(content, done, keep))
 

@@ -106,6 +106,8 @@ def build_runner(
     folder = Path(work_dir or cfg.get("work_dir") or f"work_dirs/{name}")
     cfg.work_dir = str(distributed.on_main(lambda: make_work_dir(folder)))
     logger, timestamp = start_log(Path(cfg.work_dir), cfg.get("log_level", "INFO"))
+    if distributed.largest(restarted()):  # On several machines not all of them may know it.
+        resume = "auto" if find_checkpoints(cfg.work_dir) else resume
     found = distributed.on_main(lambda: find_start(cfg, resume, name, logger))
     environment, text = describe_environment(), config_text(cfg)
     logger.info("Environment:\n%s\n", environment)
@@ -172,7 +174,7 @@ def find_start(
     resume = resume or cfg.get("resume_from")
     folder = Path(cfg.work_dir)
     here = None
-    if resume == "auto" or restarted():
+    if resume == "auto":
         here = newest_whole(folder, logger.warning)
     elif find_checkpoints(folder):
         try:
@@ -181,7 +183,7 @@ def find_start(
             logger.warning("starting anew: %s", error)
     if here and "config" in here[1].get("mmgen_ext", {}):
         check_same_config(cfg, here[1]["mmgen_ext"]["config"], here[0], f"{name}.py")
-    if resume == "auto" or (restarted() and here):
+    if resume == "auto":
         if here is None:
             logger.info("nothing to resume in %s: starting anew", folder)
         return here

@@ -25,6 +25,8 @@ def _main(tool, args, env, output):
     os.environ.update(env)
     # On two cores, processes that compute with two threads each wait for each other.
     importlib.import_module("torch").set_num_threads(1)
+    if sys.platform == "linux":  # as in a process that a shell starts; else inherited from here
+        multiprocessing.set_start_method("fork", force=True)
     sys.argv = [f"{tool}.py", *args]
     runpy.run_path(str(ROOT / "tools" / f"{tool}.py"), run_name="__main__")
 

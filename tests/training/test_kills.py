@@ -1,4 +1,4 @@
-"""kill -9 at any moment, again and again: the run ends with the same bits and leaves whole files."""
+"""kill -9 at any moment, again and again: the same bits at the end, and nothing but whole files."""
 
 import json
 import os
