@@ -20,6 +20,7 @@ from mmcv.runner import RUNNERS, IterBasedRunner
 from mmcv.runner.log_buffer import LogBuffer
 
 from ..checkpoint import (
+    check_fit,
     check_resumable,
     keep_newest,
     newest_whole,
@@ -392,16 +393,30 @@ class TranslationRunner(IterBasedRunner):
         self.restore(content, checkpoint)
 
     def restore(self, content: dict, name: str | os.PathLike) -> None:
-        """Continue from the content of a checkpoint: all that it holds."""
+        """Continue from the content of a checkpoint: all that it holds.
+
+        Raises:
+            ValueError: If it lacks something, or does not fit the config.
+        """
         check_resumable(content, name)
-        model, rank = self.model.module, distributed.rank()
-        state.restore(content, model, self.optimizer, str(name), self.model.device)
+        check_fit(self.model.module, content["state_dict"], str(name))
+        try:
+            self._restore(content)
+        except Exception as error:  # A content of other types fails in every way.
+            raise ValueError(
+                f"checkpoint {name} cannot be resumed: its state does not fit the config "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        self.logger.info("resumed from %s after %d iterations", name, self.iter)
+
+    def _restore(self, content: dict) -> None:
+        device, rank = self.model.device, distributed.rank()
+        state.restore(content, self.model.module, self.optimizer, device)
         ours = content.get("mmgen_ext", {})
         if rank < len(ours.get("random", ())):
-            state.set_random_state(ours["random"][rank], self.model.device)
+            state.set_random_state(ours["random"][rank], device)
             self.earlier_losses = ours["losses"][rank]
         self.rolled_back = bool(ours.get("rolled_back"))
         if ours.get("best"):
             self.meta = {**(self.meta or {}), "hook_msgs": dict(ours["best"])}
         self._iter = self._inner_iter = self.last_saved = content["meta"]["iter"]
-        self.logger.info("resumed from %s after %d iterations", name, self.iter)

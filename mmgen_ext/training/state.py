@@ -13,7 +13,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .. import __version__
-from ..checkpoint import check_fit
 from ..config import plain_data
 from ..models.image_pool import ImagePool
 
@@ -59,27 +58,16 @@ def collect(
 
 
 def restore(
-    content: Mapping, model: nn.Module, optimizers: Mapping[str, Optimizer], name: str, device
+    content: Mapping, model: nn.Module, optimizers: Mapping[str, Optimizer], device: torch.device
 ) -> None:
-    """Put weights, optimizers and pools of a checkpoint back.
-
-    Raises:
-        ValueError: If they do not fit.
-    """
-    check_fit(model, content["state_dict"], name)
-    try:
-        model.load_state_dict(content["state_dict"])
-        for key, optimizer in optimizers.items():
-            optimizer.load_state_dict(content["optimizer"][key])
-        pools = content.get("mmgen_ext", {}).get("pools", {})
-        for key, pool in image_pools(model).items():
-            if key in pools:
-                pool.load_state_dict(pools[key], device)
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, IndexError) as error:
-        raise ValueError(
-            f"checkpoint {name} cannot be resumed: its optimizers or image pools do not fit the "
-            f"config ({type(error).__name__}: {error})"
-        ) from error
+    """Put weights, optimizers and pools of a checkpoint back."""
+    model.load_state_dict(content["state_dict"])
+    for key, optimizer in optimizers.items():
+        optimizer.load_state_dict(content["optimizer"][key])
+    pools = content.get("mmgen_ext", {}).get("pools", {})
+    for key, pool in image_pools(model).items():
+        if key in pools:
+            pool.load_state_dict(pools[key], device)
 
 
 def random_state(device: torch.device) -> dict:

@@ -74,7 +74,8 @@ def test_checkpoint_is_complete_and_plain_data(trained):
     assert set(content) == {"meta", "state_dict", "optimizer", "mmgen_ext"}
     assert content["meta"]["iter"] == 6 and content["meta"]["seed"] == 2021
     assert set(content["optimizer"]) == {"generators", "discriminators"}
-    assert set(content["mmgen_ext"]) == {"config", "pools", "random"}
+    names = {"config", "pools", "random", "losses", "best", "rolled_back", "sealed"}
+    assert set(content["mmgen_ext"]) == names
     assert content["mmgen_ext"]["pools"]["a"]["images"].shape == (3, 3, 32, 32)
     json.dumps(content["mmgen_ext"]["config"])
 
