@@ -6,3 +6,4 @@ optimizer = dict(
     discriminators=dict(type="Adam", lr=2e-4, betas=(0.5, 0.999)),
 )
 lr_config = dict(policy="ConstantThenLinear", decay_from=0.5)
+accumulate_iters = 1  # batches that make one step together

@@ -110,17 +110,10 @@ def config_difference(before: Mapping, now: Mapping) -> list[str]:
     flat = [_relevant(before), _relevant(now)]
     lines = []
     for key in dict.fromkeys([*flat[0], *flat[1]]):
-        values = [side.get(key, _ABSENT) for side in flat]
+        values = [side.get(key) for side in flat]  # absent is the same as None
         if values[0] != values[1]:
-            lines += [
-                f"  {sign} {key} = {value!r}"
-                for sign, value in zip("-+", values, strict=True)
-                if value is not _ABSENT
-            ]
+            lines += [f"  {sign} {key} = {v!r}" for sign, v in zip("-+", values, strict=True)]
     return lines
-
-
-_ABSENT = object()
 
 
 def _relevant(config: Mapping) -> dict:

@@ -371,7 +371,7 @@ def dry_run(cfg: Config, seed: int | None = None) -> str:
     choose_seed(cfg, seed)
     dataset = build_train_dataset(cfg)
     model = build_train_model(cfg)
-    batch = cfg.data.get("samples_per_gpu", 1)
+    batch = cfg.data.get("samples_per_gpu", 1) * cfg.get("accumulate_iters", 1)
     lines = [
         config_text(cfg),
         "",

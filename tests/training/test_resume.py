@@ -206,7 +206,9 @@ def test_learning_rate_is_continued_exactly(run, tool, tiny_config, tmp_path):
 
 
 def test_difference_names_only_what_decides():
-    before = dict(model=dict(a=1, steps=[dict(x=1), dict(x=2)]), total_iters=4, seed=1)
+    before = dict(
+        grad_clip=None, model=dict(a=1, steps=[dict(x=1), dict(x=2)]), total_iters=4, seed=1
+    )
     now = dict(model=dict(a=1, steps=[dict(x=1), dict(x=3)]), total_iters=9, seed=1, world_size=2)
     assert config_difference(before, now) == [
         "  - model.steps.1.x = 2",
