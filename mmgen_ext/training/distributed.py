@@ -78,6 +78,8 @@ def _attempt(store: dist.Store, env: Mapping[str, str]) -> int:
 def _pick_of_many(device: str, local_rank: int) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and torch.cuda.device_count() == 1 and "LOCAL_WORLD_SIZE" not in os.environ:
+        local_rank = 0  # Slurm and MPI can show each process its own GPU alone.
     if device == "cuda" and local_rank >= torch.cuda.device_count():
         raise ValueError(
             f"process {local_rank} of this machine has no GPU: there are "

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from processes import Tool
 
-from mmgen_ext.checkpoint import read_checkpoint
+from mmgen_ext.checkpoint import find_checkpoints, iteration, read_checkpoint
 
 KILLS = 50
 
@@ -46,21 +46,26 @@ def log_lines(work_dir):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 def test_fifty_kills_change_no_bit_and_leave_nothing_half_done(tiny_config, tmp_path):
     rng = random.Random(2021)
-    options = ["total_iters=150", "checkpoint_config.interval=1", "log_config.interval=7"]
+    # A constant learning rate, so that the end can be where the kills have brought the run.
+    options = ["checkpoint_config.interval=1", "log_config.interval=7", "lr_config.decay_from=1.0"]
     options += ["checkpoint_config.max_keep_ckpts=3", "custom_hooks.0.interval=2"]
 
-    def start(name, workers, *more):
+    def start(name, workers, total_iters, *more):
         args = ["--work-dir", tmp_path / name, *more, "--cfg-options", *options]
-        args += [f"data.workers_per_gpu={workers}"]
+        args += [f"data.workers_per_gpu={workers}", f"total_iters={total_iters}"]
         return Tool("train", tiny_config, *args, output=tmp_path / f"{name}.out")
 
-    undisturbed = start("undisturbed", 0)
-    assert undisturbed.wait() == 0, undisturbed.text[-1500:]
+    def newest():
+        return max((iteration(path) for path in find_checkpoints(tmp_path / "killed")), default=0)
+
     work_dir = tmp_path / "killed"
-    kills = torn = 0
+    began, startup, kills, torn = time.monotonic(), None, 0, 0
     while kills < KILLS:
-        run = start("killed", kills % 3, "--resume", "auto")
-        time.sleep(rng.uniform(0.0, 1.3))
+        run = start("killed", kills % 3, 10**6, "--resume", "auto")
+        if startup is None:
+            run.wait_for(newest)
+            startup = time.monotonic() - began
+        time.sleep(rng.uniform(0.0, min(startup, 1.0) + 0.7))
         assert run.process.exitcode is None, run.text[-1500:]
         try:
             os.killpg(run.pid, signal.SIGKILL)
@@ -68,19 +73,22 @@ def test_fifty_kills_change_no_bit_and_leave_nothing_half_done(tiny_config, tmp_
             os.kill(run.pid, signal.SIGKILL)
         run.process.join()
         kills += 1
-        torn += len(list(work_dir.rglob("*.part"))) if work_dir.exists() else 0
-    done = [int(path.stem[5:]) for path in work_dir.glob("iter_*.pth")]
-    assert done and 10 < max(done) < 150, "the kills fell while nothing was done"
-    last = start("killed", 1, "--resume", "auto")
+        torn += len(list(work_dir.rglob("*.part")))
+    assert newest() > 30, "the kills fell while nothing was done"
+    total = newest() + 5
+    last = start("killed", 1, total, "--resume", "auto")
     assert last.wait() == 0, last.text[-1500:]
+    undisturbed = start("undisturbed", 0, total)
+    assert undisturbed.wait() == 0, undisturbed.text[-1500:]
 
-    a, b = (read_checkpoint(tmp_path / name / "iter_150.pth") for name in ("undisturbed", "killed"))
+    paths = [tmp_path / name / f"iter_{total}.pth" for name in ("undisturbed", "killed")]
+    a, b = map(read_checkpoint, paths)
     for key in ("state_dict", "optimizer"):
         assert same_state(a[key], b[key]), key
     for key in ("pools", "random"):
         assert same_state(a["mmgen_ext"][key], b["mmgen_ext"][key]), key
     expected, found = log_lines(tmp_path / "undisturbed"), log_lines(work_dir)
-    assert found == expected and len(found) == 21
+    assert found == expected and len(found) == total // 7
     for path in work_dir.rglob("*"):
         assert ".part" not in path.name
         if path.suffix == ".pth":
@@ -88,6 +96,6 @@ def test_fifty_kills_change_no_bit_and_leave_nothing_half_done(tiny_config, tmp_
         elif path.suffix == ".png":
             Image.open(path).load()
     names = {path.name for path in work_dir.glob("*.pth")}
-    assert names == {"iter_148.pth", "iter_149.pth", "iter_150.pth", "latest.pth"}
-    assert (work_dir / "latest").read_text() == "iter_150.pth\n"
-    print(f"{kills} kills, {torn} of them in the middle of a write")
+    assert names == {*(f"iter_{total - n}.pth" for n in (0, 1, 2)), "latest.pth"}
+    assert (work_dir / "latest").read_text() == f"iter_{total}.pth\n"
+    print(f"{kills} kills in {total} iterations, {torn} of them in the middle of a write")

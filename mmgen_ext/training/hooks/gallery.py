@@ -31,6 +31,8 @@ class GalleryHook(Hook):
         if not (self.every_n_iters(runner, self.interval) or self.is_last_iter(runner)):
             return
         results = runner.outputs["results"]
+        if not results:  # a step of mmgen's models that was not taken
+            return
         # Each picture beside its translation: real_a, fake_b, real_b, fake_a.
         reals = [name for name in results if name.startswith("real_")]
         fakes = [name for name in results if name.startswith("fake_")]
