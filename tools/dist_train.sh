@@ -16,6 +16,11 @@ if [ $# -lt 2 ]; then
 fi
 config=$1 gpus=$2
 shift 2
+if [ ! -f "$config" ]; then
+    echo "error: no config file $config" >&2
+    exit 1
+fi
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # what torchrun sets, with a warning
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 python=${PYTHON:-}
@@ -32,5 +37,19 @@ else
     where=(--nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}"
         --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}")
 fi
-exec "$python" -m torch.distributed.run "${where[@]}" --nproc_per_node "$gpus" \
+# torchrun, but for the traceback of its own under what the processes have said.
+torchrun='
+import sys
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main
+try:
+    main()
+except SignalException as stop:
+    sys.exit(128 + stop.sigval)
+except ChildFailedError as failed:
+    ranks = ", ".join(str(rank) for rank in sorted(failed.failures))
+    sys.exit(f"rank {ranks} failed; what it said stands above")
+'
+exec "$python" -c "$torchrun" "${where[@]}" --nproc_per_node "$gpus" \
     --max_restarts "${MAX_RESTARTS:-3}" "$root/tools/train.py" "$config" --launcher pytorch "$@"

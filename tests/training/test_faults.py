@@ -87,6 +87,28 @@ def test_torchrun_starts_again_after_a_killed_rank_and_ends_with_the_same_weight
         assert equal(torch.load(work_dir / f"rank{number}.pt"), weights(undisturbed))
 
 
+@posix
+@pytest.mark.slow
+def test_ctrl_c_on_many_processes_saves_and_exits_with_130(tiny_config, tmp_path):
+    work_dir = tmp_path / "run"
+    command = ["bash", ROOT / "tools" / "dist_train.sh", tiny_config, "2", "--work-dir", work_dir]
+    command += ["--cfg-options", "total_iters=100000", "checkpoint_config.interval=50000"]
+    env = {**os.environ, "PYTHON": sys.executable}
+    with open(tmp_path / "out", "wb") as out:
+        run = subprocess.Popen(
+            [*map(str, command)], env=env, stdout=out, stderr=out, start_new_session=True
+        )
+        end = time.monotonic() + 120
+        while "Iter [4/" not in (text := (tmp_path / "out").read_text()):
+            assert run.poll() is None and time.monotonic() < end, text[-2000:]
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to torchrun and all processes
+        assert run.wait(60) == 130
+    text = (tmp_path / "out").read_text()
+    assert "Traceback" not in text and newest(work_dir) >= 4
+    assert text.count(f"stopped by SIGINT after {newest(work_dir)} iterations, saved") == 2
+
+
 def children(pid):
     listed = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
