@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,7 +23,8 @@ POINTER = "latest"  # Text file in a run directory: the name of its newest check
 # The checksum stands in the comment that ends a zip archive: any reader of zip files skips it.
 _SEAL = re.compile(rb"sha256:([0-9a-f]{64})")
 _SEAL_SIZE = len("sha256:") + 64
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.(pth|pt|safetensors)$")
+# Eight digits may be a date.
+_HASH_IN_NAME = re.compile(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8})\.(pth|pt|safetensors)$")
 
 
 def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
@@ -47,7 +49,8 @@ def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
         except RuntimeError as error:
             # torch's zip writer turns a failed write into a RuntimeError about positions.
             free = shutil.disk_usage(path.parent).free / 1e6
-            raise OSError(f"cannot write {path}: {free:.0f} MB are free on its disk") from error
+            text = f"cannot write {path}: {free:.0f} MB are free on its disk"
+            raise OSError(errno.ENOSPC, text) from error
 
 
 def _seal(file) -> None:
@@ -121,7 +124,7 @@ def _verify(path: Path) -> bool:
             raise ValueError(f"checkpoint {path} is damaged: its checksum does not match")
         file.seek(0)
         # OpenMMLab's habit: a published file carries the beginning of its SHA-256 in its name.
-        if named and not _digest(file, size).startswith(named[1]):
+        if named and not seal and not _digest(file, size).startswith(named[1]):
             raise ValueError(
                 f"checkpoint {path} is damaged: it does not match the hash in its name"
             )
@@ -154,7 +157,8 @@ def _check_layout(path: Path, content: object, sealed: bool) -> None:
             kind = type(content[key]).__name__
             raise ValueError(f"{path} is no checkpoint: its {key} is a {kind}; expected a dict")
     state = content.get("state_dict", content)
-    tensors = [isinstance(value, torch.Tensor) for value in state.values()]
+    tensors = [isinstance(v, torch.Tensor) and not v.is_sparse for v in state.values()]
+    tensors += [isinstance(key, str) for key in state] if any(tensors) else []
     if not any(tensors) or ("state_dict" in content and not all(tensors)):
         raise ValueError(f"{path} is no checkpoint: it holds no weights, or not only tensors")
     if (content.get("mmgen_ext") or {}).get("sealed") and not sealed:
@@ -172,16 +176,16 @@ def find_checkpoints(work_dir: str | os.PathLike) -> list[Path]:
 
 
 def write_pointer(checkpoint: Path) -> None:
-    """Name a checkpoint as the newest of its folder."""
+    """Name a checkpoint as the newest of its folder; iter_0.pth if there is none yet."""
     with replacing(checkpoint.with_name(POINTER)) as part:
         part.write_text(checkpoint.name + "\n", "utf-8")
 
 
 def by_age(work_dir: str | os.PathLike) -> list[Path]:
-    """The checkpoints of a run directory, the newest first.
+    """The checkpoints of the run in a directory, the newest first.
 
-    The pointer file says which that is: a run that was resumed from an earlier checkpoint leaves
-    later ones of its former life behind, which come last here.
+    The pointer file says which that is. A run that was started anew, or from an earlier
+    checkpoint, leaves later ones of a former life behind, which are left out here.
     """
     found = find_checkpoints(work_dir)[::-1]
     try:
@@ -189,7 +193,9 @@ def by_age(work_dir: str | os.PathLike) -> list[Path]:
         newest = int(re.fullmatch(r"iter_(\d+)\.pth", name)[1])
     except (OSError, ValueError, TypeError):
         return found
-    return sorted(found, key=lambda p: (iteration(p) > newest, -iteration(p)))
+    if newest and not Path(work_dir, name).exists():
+        return found
+    return [path for path in found if iteration(path) <= newest]
 
 
 def iteration(checkpoint: Path) -> int:

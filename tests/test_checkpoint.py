@@ -70,6 +70,8 @@ def wrong_types():
     yield from (5, "text", None, [1, 2], torch.ones(3), {}, {1: 2}, {"state_dict": 3})
     yield {**good, "state_dict": {"layer0.weight": "text"}}
     yield {**good, "state_dict": {}}
+    yield {**good, "state_dict": {1: torch.ones(2)}}
+    yield {**good, "state_dict": {"layer0.weight": torch.eye(3).to_sparse()}}
     yield {**good, "meta": [1]}
     yield {**good, "optimizer": torch.ones(2)}
     yield {**good, "mmgen_ext": "none"}
@@ -130,6 +132,10 @@ def test_a_published_name_vouches_for_its_file(tmp_path):
     torch.save(content()["state_dict"], path)
     with pytest.raises(ValueError, match="damaged: it does not match the hash in its name"):
         read_checkpoint(path)
+    path.rename(path.with_name("horse2zebra-20210902.pth"))  # a date
+    read_checkpoint(path.with_name("horse2zebra-20210902.pth"))
+    write_checkpoint(tmp_path / "mine-00000000.pth", content())  # its own checksum vouches for it
+    read_checkpoint(tmp_path / "mine-00000000.pth")
 
 
 def test_the_one_before_is_taken_where_the_newest_is_broken(tmp_path):
@@ -152,7 +158,10 @@ def test_the_pointer_knows_which_checkpoints_are_of_a_former_life(tmp_path):
         write_checkpoint(tmp_path / f"iter_{done}.pth", content(done))
     write_pointer(tmp_path / "iter_4.pth")  # resumed from 2, and wrote 4 again
     assert (tmp_path / "latest").read_text() == "iter_4.pth\n"
-    assert [path.name for path in by_age(tmp_path)] == ["iter_4.pth", "iter_2.pth", "iter_6.pth"]
+    assert [path.name for path in by_age(tmp_path)] == ["iter_4.pth", "iter_2.pth"]
+    write_pointer(tmp_path / "iter_0.pth")  # started anew, and has not saved yet
+    assert by_age(tmp_path) == []
+    write_pointer(tmp_path / "iter_4.pth")
     keep_newest(tmp_path, 1, done=4)
     assert [path.name for path in find_checkpoints(tmp_path)] == ["iter_4.pth", "iter_6.pth"]
     for nonsense in ("", "../../etc/passwd", "iter_x.pth", "iter_99.pth"):

@@ -7,10 +7,9 @@ import json
 import os
 from pathlib import Path
 
-from ..checkpoint import read_checkpoint, write_checkpoint
+from ..checkpoint import write_checkpoint
 from ..config import plain_data
-from .translator import config_of
-from .weights import load_generators
+from .translator import load_trained
 
 
 def publish(
@@ -37,9 +36,7 @@ def publish(
     out = Path(out)
     if out.suffix not in (".pth", ".safetensors"):
         raise ValueError(f"{out} ends in {out.suffix!r}; expected .pth or .safetensors")
-    content = read_checkpoint(checkpoint)
-    cfg = config_of(config, content, checkpoint)
-    generators = load_generators(cfg, content, str(checkpoint))
+    cfg, generators, _ = load_trained(config, checkpoint)
     to = to or cfg.model.get("default_domain") or list(generators)[-1]
     if to not in generators:
         raise ValueError(f"unknown domain {to!r}; this model makes {', '.join(generators)}")

@@ -42,6 +42,28 @@ def config_of(
     return Config(dict(plain))
 
 
+def load_trained(
+    config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike
+) -> tuple[Config, nn.ModuleDict, tuple]:
+    """Config, generators by target domain, and `normalization` of a checkpoint.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If they do not fit, or describe nothing that can be built.
+    """
+    content = read_checkpoint(checkpoint)
+    try:
+        cfg = config_of(config, content, checkpoint)
+        return cfg, load_generators(cfg, content, str(checkpoint)), normalization(cfg)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # A config in a checkpoint can hold anything.
+        raise ValueError(
+            f"checkpoint {checkpoint}: no generator can be built of its config and weights "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
 def normalization(cfg: Config) -> tuple[np.ndarray, np.ndarray, bool]:
     """(mean, std, to_rgb) on the scale 0 to 1 that mmgen's Normalize in the test pipeline names."""
     for step in cfg.get("test_pipeline") or []:
@@ -78,14 +100,12 @@ class Translator:
         if precision not in precisions:
             raise ValueError(f"precision={precision!r} is not known; choose of {list(precisions)}")
         self.device, self.dtype = pick_device(device), precisions[precision]
-        content = read_checkpoint(checkpoint)
-        cfg = config_of(config, content, checkpoint)
-        self.generators = load_generators(cfg, content, str(checkpoint)).to(self.device)
-        self.generators.requires_grad_(False)
+        cfg, generators, normal = load_trained(config, checkpoint)
+        self.generators = generators.to(self.device).requires_grad_(False)
         self.domains = list(self.generators)
         default = cfg.model.get("default_domain")
         self.default_domain = default if default in self.domains else self.domains[-1]
-        self.mean, self.std, self.to_rgb = normalization(cfg)
+        self.mean, self.std, self.to_rgb = normal
         # mmgen's models are applied as they are trained: batch norm by each picture's statistics.
         self.one_by_one = not is_ours(cfg.model) and use_batch_statistics(self.generators)
 

@@ -37,7 +37,10 @@ def process_group(launcher: str, device: str) -> Iterator[torch.device]:
     global _control
     env = launch_environment(launcher)
     if env is None or dist.is_initialized():
-        yield pick_device(device)
+        chosen = pick_device(device)
+        if chosen.type == "cuda" and chosen.index is not None:
+            torch.cuda.set_device(chosen)  # random states are the current device's
+        yield chosen
         return
     os.environ.update(env)
     chosen = _pick_of_many(device, int(env["LOCAL_RANK"]))
@@ -47,7 +50,10 @@ def process_group(launcher: str, device: str) -> Iterator[torch.device]:
         torch.set_num_threads(1)  # as torchrun does: processes that share cores wait for each other
     store, rank_, size = next(dist.rendezvous("env://"))
     # torchrun keeps its store when it starts processes again: those must not meet the dead ones.
-    store = dist.PrefixStore(f"attempt {_attempt(store, env)}", store)
+    attempt = _attempt(store, env)
+    if attempt:
+        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(attempt)
+    store = dist.PrefixStore(f"attempt {attempt}", store)
     backend = "nccl" if chosen.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank_, world_size=size)
     # What processes tell each other besides gradients goes from host to host and waits for no GPU.
@@ -210,7 +216,7 @@ def fingerprint(model: nn.Module) -> dict[str, int]:
     """
     found = {}
     for name, parameter in model.named_parameters():
-        bits = parameter.detach().contiguous().view(torch.uint8).view(-1)
+        bits = parameter.detach().reshape(-1).view(torch.uint8)
         words = bits.view(torch.int16 if len(bits) % 4 else torch.int32).long()
         places = torch.arange(1, 2 * len(words), 2, device=words.device)
         found[name.replace(".module.", ".")] = (words * places).sum()
@@ -261,6 +267,8 @@ class OnDevice(nn.Module):
     def __init__(self, module: nn.Module, device: torch.device):
         super().__init__()
         self.module, self.device = module.to(device), device
+        # Where mmcv's text log reduces the memory that is used.
+        self.output_device = device if device.type == "cuda" else None
 
     def forward(self, batch: object, *args, **kwargs):
         """Call the model on the moved batch."""

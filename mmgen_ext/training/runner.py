@@ -28,6 +28,7 @@ from ..checkpoint import (
     write_checkpoint,
     write_pointer,
 )
+from ..config import plain_data
 from ..files import link_or_copy
 from . import distributed, state
 from .faults import describe_memory, file_names, is_out_of_memory, save_batch
@@ -155,6 +156,7 @@ class TranslationRunner(IterBasedRunner):
                     raise
                 name = type(hook).__name__
                 self.logger.warning("%s could not write (%s); training goes on", name, error)
+                self.log_buffer.clear_output()  # or the next iteration would be logged, too
 
     def run(self, *args, **kwargs) -> None:
         """Run to the end; SIGINT and SIGTERM finish the iteration, save and raise Interrupted.
@@ -249,11 +251,14 @@ class TranslationRunner(IterBasedRunner):
     def _step(self, batches: list[dict]) -> dict:
         """Call train_step and note its losses, or that it was not taken."""
         status = dict(iteration=self.iter)  # mmgen's models want to know
+        model = self.model.module
+        pools = {k: p.copy() for k, p in state.image_pools(model).items()}
         try:
             outputs = self.model.train_step(
                 batches, self.optimizer, running_status=status, **self.step_options
             )
         except NotFinite:
+            state.image_pools(model).update(pools)
             outputs = dict(log_vars={}, num_samples=0, applied=False, results={})
         except Exception as error:
             if is_out_of_memory(error):
@@ -296,8 +301,7 @@ class TranslationRunner(IterBasedRunner):
                 f"--cfg-options grad_clip.max_norm=10"
             ) from fault
         found = distributed.on_main(lambda: newest_whole(self.work_dir, self.logger.warning))
-        # A later one is of a former run in this folder.
-        if found is None or found[1]["meta"]["iter"] > self.iter:
+        if found is None:
             raise ValueError(f"{fault}. There is no checkpoint yet to go back to") from fault
         self.logger.warning("%s", fault)
         self.restore(found[1], found[0])
@@ -363,7 +367,10 @@ class TranslationRunner(IterBasedRunner):
         done = self.iter + 1
         meta = {**(self.meta or {}), "iter": done}
         content = state.collect(self.model.module, {}, meta, dict(config=self.config))
-        write_checkpoint(Path(out_dir, filename_tmpl.format(done)), content)
+        try:
+            write_checkpoint(Path(out_dir, filename_tmpl.format(done)), content)
+        except OSError as error:
+            self.logger.warning("not saved (%s); training goes on", error)
 
     def state(self, done: int, with_optimizer: bool = True) -> dict:
         """Everything a checkpoint holds; all ranks take part."""
@@ -373,7 +380,7 @@ class TranslationRunner(IterBasedRunner):
         ranks = distributed.all_objects(own)
         ours = dict(config=self.config, rolled_back=self.rolled_back)
         # mmcv's evaluation hooks keep the best score there.
-        ours["best"] = (self.meta or {}).get("hook_msgs", {})
+        ours["best"] = plain_data((self.meta or {}).get("hook_msgs", {}))
         if with_optimizer:
             for key in own:
                 ours[key] = [each[key] for each in ranks]
@@ -402,6 +409,8 @@ class TranslationRunner(IterBasedRunner):
         check_fit(self.model.module, content["state_dict"], str(name))
         try:
             self._restore(content)
+            if self.earlier_losses is not None:
+                DeviceLogBuffer().load_state_dict(self.earlier_losses)
         except Exception as error:  # A content of other types fails in every way.
             raise ValueError(
                 f"checkpoint {name} cannot be resumed: its state does not fit the config "
@@ -419,4 +428,10 @@ class TranslationRunner(IterBasedRunner):
         self.rolled_back = bool(ours.get("rolled_back"))
         if ours.get("best"):
             self.meta = {**(self.meta or {}), "hook_msgs": dict(ours["best"])}
+            for hook in self._hooks:  # mmgen's evaluation would take any score for a better one
+                for name in getattr(hook, "_curr_best_score", ()):
+                    if f"best_score_{name}" in ours["best"]:
+                        hook._curr_best_score[name] = ours["best"][f"best_score_{name}"]
+                        path = ours["best"].get(f"best_ckpt_{name}")
+                        hook._curr_best_ckpt_path[name] = path
         self._iter = self._inner_iter = self.last_saved = content["meta"]["iter"]

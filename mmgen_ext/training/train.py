@@ -19,6 +19,7 @@ from mmgen.models import build_model
 from torch.utils.data import DataLoader, Dataset
 
 from ..checkpoint import (
+    by_age,
     check_fit,
     find_checkpoints,
     newest_whole,
@@ -107,7 +108,7 @@ def build_runner(
     cfg.work_dir = str(distributed.on_main(lambda: make_work_dir(folder)))
     logger, timestamp = start_log(Path(cfg.work_dir), cfg.get("log_level", "INFO"))
     if distributed.largest(restarted()):  # On several machines not all of them may know it.
-        resume = "auto" if find_checkpoints(cfg.work_dir) else resume
+        resume = "auto" if by_age(cfg.work_dir) else resume
     found = distributed.on_main(lambda: find_start(cfg, resume, name, logger))
     environment, text = describe_environment(), config_text(cfg)
     logger.info("Environment:\n%s\n", environment)
@@ -115,6 +116,10 @@ def build_runner(
     for line in unused_requests(cfg):
         logger.warning("not done: %s", line)
 
+    if deterministic and device.type == "cuda":
+        # cuDNN's flags alone leave the backward of reflection padding and others to chance.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     set_random_seed(cfg.seed, deterministic=deterministic)
     torch.backends.cudnn.benchmark = bool(cfg.get("cudnn_benchmark")) and not deterministic
     cv2.setNumThreads(cfg.get("opencv_num_threads", 0))
@@ -185,7 +190,9 @@ def find_start(
         check_same_config(cfg, here[1]["mmgen_ext"]["config"], here[0], f"{name}.py")
     if resume == "auto":
         if here is None:
-            logger.info("nothing to resume in %s: starting anew", folder)
+            there = [path.name for path in find_checkpoints(folder)]
+            former = f" ({', '.join(there)} are of a former run)" if there else ""
+            logger.info("nothing to resume in %s%s: starting anew", folder, former)
         return here
     if resume:
         content = read_checkpoint(resume)
@@ -335,13 +342,16 @@ def usable_lr_config(cfg: Config, logger: logging.Logger) -> dict | None:
 
 def register_evaluation(runner: TranslationRunner, cfg: Config) -> None:
     """Register mmgen's evaluation hook; where it cannot be built, say so once and train without."""
+    if distributed.world_size() > 1:
+        # Where a network cannot be fetched, its processes would wait for each other for ever.
+        runner.logger.warning("not done: evaluation (mmgen's, with many processes)")
+        return
     try:
         data = deepcopy(cfg.data.val)
         if data.type == "UnpairedImageDataset":
             data.dataroot = str(find_data_root(data.dataroot, ["testA", "testB"]))
         dataset = build_dataset(data, dict(test_mode=True))
-        many = distributed.world_size() > 1
-        loader = build_dataloader(dataset, 1, 0, dist=many, shuffle=False)
+        loader = build_dataloader(dataset, 1, 0, dist=False, shuffle=False)
         hook = build_from_cfg({**cfg.evaluation, "dataloader": loader}, HOOKS)
     except Exception as error:  # Metrics fetch their networks: any kind of failure.
         text = str(error).strip().splitlines() or [type(error).__name__]
@@ -352,12 +362,15 @@ def register_evaluation(runner: TranslationRunner, cfg: Config) -> None:
 
 def start_from(runner: TranslationRunner, cfg: Config, found: tuple[Path, dict] | None) -> None:
     """Restore a checkpoint, or load only weights (`load_from`) as the config asks."""
+    folder = Path(runner.work_dir)
     if found:
         path, content = found
         runner.restore(content, path)
-        if path.parent.absolute() == Path(runner.work_dir) and distributed.rank() == 0:
-            write_pointer(path)  # Later ones, if there are any, are of a former life.
-    elif cfg.get("load_from"):
+    if distributed.rank() == 0 and find_checkpoints(folder):
+        # Later ones, if there are any, are of a former life.
+        ours = found is not None and found[0].absolute() in find_checkpoints(folder)
+        write_pointer(folder / (found[0].name if ours else "iter_0.pth"))
+    if not found and cfg.get("load_from"):
         content = distributed.on_main(lambda: read_checkpoint(cfg.load_from))
         state = content.get("state_dict", content)
         check_fit(runner.model.module, state, cfg.load_from)

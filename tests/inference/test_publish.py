@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from mmgen_ext.checkpoint import read_checkpoint
+from mmgen_ext.checkpoint import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture(params=[".pth", ".safetensors"])
@@ -66,6 +66,29 @@ def test_a_flipped_bit_is_recognised(published):
     published.write_bytes(data)
     with pytest.raises(ValueError, match="damaged"):
         read_checkpoint(published)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(generator=dict(type="mmgen_ext.Nope")),
+        dict(generator=7),
+        dict(domains=5),
+        dict(generator=dict(type="mmgen_ext.ResnetGenerator", num_blocks="many")),
+        5,
+    ],
+    ids=str,
+)
+def test_config_in_a_checkpoint_that_builds_nothing(
+    change, tool, trained, sentence, data_root, tmp_path
+):
+    content = read_checkpoint(trained / "latest.pth")
+    config = content["mmgen_ext"]["config"]
+    config["model"] = {**config["model"], **change} if isinstance(change, dict) else change
+    path = tmp_path / "odd.pth"
+    write_checkpoint(path, content)
+    sentence(tool("translate", "auto", path, data_root / "testB", "--out", tmp_path / "o"), path)
+    sentence(tool("publish", path, tmp_path / "x.pth"), path)
 
 
 def test_wrong_input(tool, trained, sentence, tmp_path):

@@ -146,6 +146,19 @@ def test_a_fault_before_the_first_checkpoint_does_not_block_the_folder(run):
     assert run(*options("optimizer.generators.lr=1e-3", "total_iters=1")).code == 0
 
 
+def test_a_run_started_anew_never_turns_into_the_former_one(run, monkeypatch):
+    """Not when it is started again after a fault, and not by --resume auto."""
+    assert run(*options()).code == 0
+    (run.work_dir / "latest").write_text("iter_0.pth\n")  # as a start without --resume leaves it
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert run(*options("total_iters=3")).code == 0
+    assert "resumed from" not in log_of(run)
+    assert (run.work_dir / "latest").read_text() == "iter_3.pth\n"
+    # A fault later on: the same command, started again, goes on by itself.
+    assert run(*options("total_iters=5")).code == 0
+    assert "iter_3.pth after 3 iterations" in log_of(run)
+
+
 def test_rests_of_a_killed_write_are_removed(run):
     assert run(*options("total_iters=2")).code == 0
     (run.work_dir / "training_samples").mkdir(exist_ok=True)
@@ -182,6 +195,7 @@ def test_checkpoint_with_states_of_wrong_types_is_refused_with_a_sentence(run, s
         ("meta", dict(iter="two")),
         ("mmgen_ext", {**whole["mmgen_ext"], "pools": dict(a=1, b=2)}),
         ("mmgen_ext", {**whole["mmgen_ext"], "random": [5]}),
+        ("mmgen_ext", {**whole["mmgen_ext"], "losses": [5]}),
     ):
         path = run.work_dir / "wrong.pth"
         write_checkpoint(path, {**whole, key: value})
