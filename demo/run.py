@@ -26,7 +26,7 @@ from mmgen_ext.datasets.images import list_images, read_image
 from mmgen_ext.datasets.prepare import make_demo_dataset
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.pictures import labelled_grid, resize_image, write_image
-from mmgen_ext.training.runner import Interrupted
+from mmgen_ext.training.signals import Interrupted
 from mmgen_ext.training.train import train
 
 CONFIGS = ROOT / "configs" / "cyclegan"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmgen_ext.training.runner import Interrupted
+from mmgen_ext.training.signals import Interrupted
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmgen_ext import cli
 from mmgen_ext.config import load_config
 from mmgen_ext.training.launchers import LAUNCHERS
-from mmgen_ext.training.runner import Interrupted
+from mmgen_ext.training.signals import Interrupted
 from mmgen_ext.training.train import dry_run, train
 
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import os
 import re
-import signal
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-import torch
 from mmcv.runner import RUNNERS, IterBasedRunner
-from mmcv.runner.log_buffer import LogBuffer
 
 from ..checkpoint import (
     check_fit,
@@ -33,63 +25,10 @@ from ..files import link_or_copy
 from . import distributed, state
 from .faults import describe_memory, file_names, is_out_of_memory, save_batch
 from .hooks.checkpoint import SaveHook
+from .log_buffer import DeviceLogBuffer
+from .signals import Interrupted, leave_workers_to_the_loader, signals_noted
+from .synchronize import check_equal
 from .update import NotFinite, Update
-
-
-class DeviceLogBuffer(LogBuffer):
-    """Keeps losses as tensors on their device until a log line is due; one copy then moves all."""
-
-    # Enough for any logger's interval; older values are dropped.
-    max_history = 10_000
-
-    def update(self, vars: dict, count: int = 1) -> None:
-        """Add values: floats or scalar tensors."""
-        for key, value in vars.items():
-            for history, item in ((self.val_history, value), (self.n_history, count)):
-                history.setdefault(key, deque(maxlen=self.max_history)).append(item)
-
-    def _to_host(self) -> None:
-        for history in self.val_history.values():
-            waiting = [i for i, value in enumerate(history) if isinstance(value, torch.Tensor)]
-            if waiting:
-                values = torch.stack([history[i].float() for i in waiting]).tolist()
-                for i, value in zip(waiting, values, strict=True):
-                    history[i] = value
-
-    def average(self, n: int = 0) -> None:
-        """Average the latest n values, or all for 0, over all processes."""
-        self._to_host()
-        for key in self.val_history:
-            values, counts = (list(h[key])[-n:] for h in (self.val_history, self.n_history))
-            self.output[key] = float(np.average(values, weights=counts))
-        self.output.update(distributed.mean({key: self.output[key] for key in self.val_history}))
-        self.ready = True
-
-    def state_dict(self) -> dict:
-        """The values that later lines may average, as plain data."""
-        self._to_host()
-        pairs = zip(self.val_history.items(), self.n_history.values(), strict=True)
-        return {key: [list(values), list(counts)] for (key, values), counts in pairs}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Continue from what state_dict returned."""
-        self.clear()
-        for key, columns in state.items():
-            for history, column in zip((self.val_history, self.n_history), columns, strict=True):
-                history[key] = deque(column, maxlen=self.max_history)
-
-
-class Interrupted(Exception):
-    """The run was asked to stop, finished its iteration and saved it.
-
-    Args:
-        number: The signal's.
-        done: Iterations done.
-    """
-
-    def __init__(self, number: int, done: int):
-        super().__init__(f"stopped by {signal.Signals(number).name} after {done} iterations, saved")
-        self.exit_code = 128 + number
 
 
 class Diverged(Exception):
@@ -167,39 +106,16 @@ class TranslationRunner(IterBasedRunner):
         Raises:
             ValueError: If it cannot go on: a sentence that says why.
         """
-        with self._signals_noted():
+        with signals_noted(self._note_signal, 3.0 if distributed.world_size() > 1 else 0.0):
             while True:
                 try:
                     return super().run([self.make_loader(self.iter)], [("train", 1)])
                 except Diverged as fault:
                     self._roll_back(fault)
 
-    @contextlib.contextmanager
-    def _signals_noted(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Only the main thread can handle signals.
-            return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.getsignal(number) for number in numbers]
-        first = 0.0
-        # torchrun passes on a signal that a terminal has sent to all processes already.
-        echo = 3.0 if distributed.world_size() > 1 else 0.0
-
-        def note(number: int, frame: object) -> None:
-            nonlocal first
-            if not self.stop_signal:
-                first, self.stop_signal = time.monotonic(), number
-                self.logger.info("stopping after this iteration; once more to leave at once")
-            elif time.monotonic() - first >= echo:
-                os._exit(128 + number)
-
-        for number in numbers:
-            signal.signal(number, note)
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
+    def _note_signal(self, number: int) -> None:
+        self.stop_signal = number
+        self.logger.info("stopping after this iteration; once more to leave at once")
 
     def train(self, data_loader: Iterator, **kwargs) -> None:
         """Run one iteration."""
@@ -223,10 +139,7 @@ class TranslationRunner(IterBasedRunner):
 
     def _fetch(self, data_loader: Iterator) -> list[dict]:
         """The batches of one step."""
-        if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
-            # torch's handler would raise for a dead worker wherever the main thread is, in the
-            # middle of a step too. Without it the loader tells when it is asked.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        leave_workers_to_the_loader()
         try:
             return [next(data_loader) for _ in range(self.accumulate_iters)]
         except Exception as error:
@@ -328,7 +241,7 @@ class TranslationRunner(IterBasedRunner):
             OSError: If the last state of a run cannot be written.
             ValueError: If the networks of the ranks are not equal, or the last state not finite.
         """
-        distributed.check_equal(self.model.module)
+        check_equal(self.model.module)
         if not all(bool(p.isfinite().all()) for p in self.model.module.parameters()):
             text = f"the weights after {done} iterations are not finite: they are not saved"
             if done >= self.max_iters or self.stop_signal:
