@@ -164,14 +164,14 @@ class TranslationRunner(IterBasedRunner):
     def _step(self, batches: list[dict]) -> dict:
         """Call train_step and note its losses, or that it was not taken."""
         status = dict(iteration=self.iter)  # mmgen's models want to know
-        model = self.model.module
-        pools = {k: p.copy() for k, p in state.image_pools(model).items()}
+        pools = state.image_pools(self.model.module)
+        before = {} if self.step_options else {k: pool.copy() for k, pool in pools.items()}
         try:
             outputs = self.model.train_step(
                 batches, self.optimizer, running_status=status, **self.step_options
             )
         except NotFinite:
-            state.image_pools(model).update(pools)
+            pools.update(before)
             outputs = dict(log_vars={}, num_samples=0, applied=False, results={})
         except Exception as error:
             if is_out_of_memory(error):

@@ -8,8 +8,10 @@ from pathlib import Path
 from mmcv import Config
 
 from ..checkpoint import (
+    by_age,
     check_fit,
     find_checkpoints,
+    iteration,
     newest_whole,
     read_checkpoint,
     write_pointer,
@@ -42,9 +44,11 @@ def find_start(
         check_same_config(cfg, here[1]["mmgen_ext"]["config"], here[0], f"{name}.py")
     if resume == "auto":
         if here is None:
-            there = [path.name for path in find_checkpoints(folder)]
-            former = f" ({', '.join(there)} are of a former run)" if there else ""
-            logger.info("nothing to resume in %s%s: starting anew", folder, former)
+            logger.info("nothing to resume in %s: starting anew", folder)
+        former = sorted(set(find_checkpoints(folder)) - set(by_age(folder)), key=iteration)
+        if former:
+            text = "%s is of a former run in this folder; --resume %s would go back to that"
+            logger.warning(text, former[-1].name, former[-1])
         return here
     if resume:
         content = read_checkpoint(resume)

@@ -127,6 +127,7 @@ def test_starting_anew_over_a_run_is_said_and_later_checkpoints_stay(run):
     # The run is the one that came last, not the one with the most iterations.
     assert run("--resume", "auto", *options("total_iters=5")).code == 0
     assert "after 3 iterations" in log_of(run)
+    assert "iter_6.pth is of a former run in this folder" in log_of(run)
 
 
 def test_going_back_to_an_earlier_checkpoint_makes_that_the_run(run):

@@ -19,7 +19,8 @@ class ProgressHook(Hook):
 
     @master_only
     def before_run(self, runner) -> None:
-        """Open the bar."""
+        """Open the bar; a run that goes back to a checkpoint comes here again."""
+        self.after_run(runner)
         if sys.stderr.isatty():
             self.stack.enter_context(logging_redirect_tqdm([runner.logger]))
             bar = tqdm(total=runner.max_iters, initial=runner.iter, unit="iter", leave=False)
