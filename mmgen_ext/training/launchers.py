@@ -54,8 +54,8 @@ def launch_environment(launcher: str, env: Mapping[str, str] = os.environ) -> di
 
 
 def _port(env: Mapping[str, str]) -> str:
-    # Two jobs of one machine must not meet at one port.
-    return str(29500 + int(env.get("SLURM_JOB_ID", 0)) % 10000)
+    # Two jobs of one machine must not meet at one port, nor at one that the system hands out.
+    return str(20000 + int(env.get("SLURM_JOB_ID", 9500)) % 12000)
 
 
 def _address(kind: str, found: Mapping[str, str], env: Mapping[str, str]) -> str:
