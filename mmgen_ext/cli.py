@@ -17,8 +17,8 @@ def run(main: Callable[[], int | None]) -> None:
     """
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"interrupted: {error}".rstrip(": "), file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError, NotImplementedError) as error:
         if os.environ.get("MMGEN_EXT_DEBUG"):

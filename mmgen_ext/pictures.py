@@ -44,10 +44,13 @@ def image_to_tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(scaled)
 
 
-def tensor_to_images(batch: Tensor) -> np.ndarray:
-    """(N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), rounded."""
-    scaled = batch.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
-    return scaled.to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+def tensor_to_images(batch: Tensor, dtype: type = np.uint8) -> np.ndarray:
+    """(N, C, H, W) in [-1, 1] to uint8 or uint16 (N, H, W, C), rounded."""
+    top = np.iinfo(dtype).max
+    scaled = batch.detach().float().add(1).mul(top / 2).round_().clamp_(0, top)
+    # PyTorch knows uint16 hardly at all.
+    whole = scaled.to("cpu", torch.uint8 if dtype == np.uint8 else torch.int32)
+    return whole.permute(0, 2, 3, 1).numpy().astype(dtype, copy=False)
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:

@@ -1,9 +1,16 @@
-"""Sizes: from any picture to what a network takes, and back to the pixel."""
+"""Sizes: from any picture to what a network and the memory take, and back to the pixel."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import psutil
+import torch
 from torch import nn
+
+# Activations of the first layer's size that are alive at once while a picture is translated whole.
+_ACTIVATIONS = 4
 
 
 def network_sizes(network: nn.Module) -> tuple[int, int]:
@@ -35,3 +42,28 @@ def working_size(height: int, width: int, size: int | None) -> tuple[int, int]:
         return height, width
     scale = size / min(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def memory_needed(network: nn.Module, height: int, width: int) -> int:
+    """Bytes that translating a picture whole takes, about; beside the weights."""
+    kernel = next((p for p in network.parameters() if p.ndim == 4), None)
+    if kernel is None:
+        return 0
+    return height * width * kernel.shape[0] * kernel.element_size() * _ACTIVATIONS
+
+
+def memory_free(device: torch.device) -> int:
+    """Bytes that are free on a device, within what a container allows."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = psutil.virtual_memory().available
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            allowed = int(Path("/sys/fs/cgroup", limit).read_text())
+            free = min(free, allowed - int(Path("/sys/fs/cgroup", used).read_text()))
+        except (OSError, ValueError):  # no container, or "max"
+            continue
+    return max(free, 0)

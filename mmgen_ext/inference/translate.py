@@ -1,90 +1,229 @@
-"""Many pictures through a Translator: reading, translating, writing, and what went wrong."""
+"""Many files through a Translator: reading, translating, writing, and what went wrong."""
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import glob
+import itertools
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from ..datasets.images import read_image
-from ..pictures import side_by_side, write_image
-from .media import find_inputs, is_image_name, output_path
+from ..pictures import side_by_side
+from .media import is_video, plan
+from .picture_file import Picture, read_picture, write_picture
 from .translator import Translator
 
 
-def plan(inputs: Sequence[str], out: Path) -> dict[Path, Path]:
-    """Which picture goes where: input to output.
+@dataclasses.dataclass
+class Report:
+    """What became of the inputs.
 
-    Raises:
-        FileNotFoundError: If an input matches nothing.
-        ValueError: If two would be written to one file, or one over its own input.
+    Attributes:
+        done: Files written.
+        kept: Files that were there already.
+        failed: Input to reason.
+        notes: What the user should know about files that were written.
     """
-    found = find_inputs(inputs)
-    as_file = is_image_name(out) and not out.is_dir()
-    if as_file and len(found) > 1:
-        raise ValueError(
-            f"--out {out} is one file, but there are {len(found)} images; name a folder"
-        )
-    jobs: dict[Path, Path] = {}
-    taken: dict[Path, Path] = {}
-    for source, relative in found:
-        target = output_path(out, relative, as_file)
-        if target in taken:
-            raise ValueError(
-                f"{taken[target]} and {source} would both be written to {target}; "
-                f"translate them into different folders"
-            )
-        if target.resolve() == source.resolve():
-            raise ValueError(f"--out would overwrite the input {source}; name another place")
-        taken[target] = source
-        jobs[source] = target
-    return jobs
+
+    done: list[Path] = dataclasses.field(default_factory=list)
+    kept: list[Path] = dataclasses.field(default_factory=list)
+    failed: dict[Path, str] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def translate_files(
     translator: Translator,
-    jobs: dict[Path, Path],
+    inputs: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
     to: str | None = None,
     size: int | None = None,
     batch_size: int = 1,
+    bits: int = 8,
     compare: bool = False,
-) -> dict[Path, str]:
-    """Translate picture files; one that fails does not stop the others.
+    overwrite: bool = False,
+    share: tuple[int, int] = (0, 1),
+    **video,
+) -> Report:
+    """Translate files, folders and patterns; one that fails does not stop the others.
 
     Args:
         translator: Built already.
-        jobs: Input to output, as `plan` returns.
+        inputs: Pictures, videos, folders, patterns.
+        out: Folder, or a file for one input.
         to: Target domain; None for the translator's default.
         size: Short side at which to work; None for each picture's own.
         batch_size: Pictures of one size that go through the network together.
-        compare: Whether to write input and output side by side.
+        bits: 8, or 16 for pictures of 16 bits (PNG, TIFF).
+        compare: Whether to write input and output side by side; a video is split.
+        overwrite: Whether to translate again what is there already.
+        share: (number of this process, number of processes) that work on the same files.
+        **video: More of translate_video's.
 
-    Returns:
-        What failed: input to reason.
+    Raises:
+        FileNotFoundError: If an input matches nothing.
+        ValueError: If the outputs would collide, or the domain is unknown.
+        KeyboardInterrupt: With what is done; what was begun is written first.
     """
-    translator.network(to)  # An unknown domain is no fault of a picture.
-    failed: dict[Path, str] = {}
-    with tqdm(total=len(jobs), unit="image", disable=not sys.stderr.isatty()) as bar:
-        for batch in _batches(list(jobs), batch_size):
-            images = {}
-            for source in batch:
-                try:
-                    images[source] = read_image(source, translator.channels(to))
-                except (ValueError, OSError) as error:
-                    failed[source] = str(error)
-            results = translator.batch(list(images.values()), to, size)
-            for (source, image), result in zip(images.items(), results, strict=True):
-                try:
-                    jobs[source].parent.mkdir(parents=True, exist_ok=True)
-                    write_image(jobs[source], side_by_side(image, result) if compare else result)
-                except (ValueError, OSError) as error:
-                    failed[source] = f"cannot write {jobs[source]}: {error}"
-            bar.update(len(batch))
-    return failed
+    translator.network(to)  # An unknown domain is no fault of a file.
+    jobs = plan([os.fspath(name) for name in inputs], Path(out))
+    jobs = dict(itertools.islice(jobs.items(), share[0], None, share[1]))
+    report = Report(kept=[t for t in jobs.values() if t.exists() and not overwrite])
+    todo = {source: target for source, target in jobs.items() if target not in report.kept}
+    for target in todo.values():
+        for rest in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+            rest.unlink(missing_ok=True)  # of a killed run
+    pictures = {s: t for s, t in todo.items() if not is_video(s)}
+    try:
+        _translate_pictures(translator, pictures, report, to, size, batch_size, bits, compare)
+        for source in todo.keys() - pictures.keys():
+            options = dict(to=to, size=size, batch_size=batch_size, compare=compare, **video)
+            _translate_video(translator, source, todo[source], report, **options)
+    except KeyboardInterrupt as error:
+        done = len(report.done) + len(report.kept)
+        text = f"{done} of {len(jobs)} are done; the same command goes on with the rest"
+        raise KeyboardInterrupt(str(error) or text) from None
+    return report
 
 
-def _batches(items: list[Path], size: int) -> Iterator[list[Path]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _translate_pictures(
+    translator: Translator,
+    jobs: dict[Path, Path],
+    report: Report,
+    to: str | None,
+    size: int | None,
+    batch_size: int,
+    bits: int,
+    compare: bool,
+) -> None:
+    """Read ahead, translate, and write behind, each in threads of its own."""
+    channels = translator.channels(to)
+    pending: collections.deque[Future] = collections.deque()
+    with (
+        ThreadPoolExecutor(2) as readers,
+        ThreadPoolExecutor(2) as writers,
+        tqdm(total=len(jobs), unit="image", disable=not sys.stderr.isatty()) as bar,
+    ):
+        pictures = _ahead(
+            readers, lambda path: read_picture(path, channels, bits), jobs, 2 * batch_size
+        )
+        try:
+            for batch in _batches(pictures, batch_size):
+                for source, picture, result in _translated(translator, batch, to, size):
+                    # Pictures can be large: a few at a time wait to be written.
+                    while len(pending) > 2 * batch_size:
+                        pending.popleft().result()
+                    write = _write if isinstance(result, np.ndarray) else _fail
+                    pending.append(
+                        writers.submit(
+                            write, report, source, jobs[source], picture, result, compare
+                        )
+                    )
+                    pending[-1].add_done_callback(lambda _: bar.update())
+        except BaseException:
+            readers.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            for write in pending:
+                write.result()
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, read: Callable[[Path], Picture], paths: Iterable[Path], count: int
+) -> Iterator[tuple[Path, Picture | Exception]]:
+    """Read files in threads, `count` ahead: each path with its picture or what is wrong with it."""
+    waiting: collections.deque[tuple[Path, Future]] = collections.deque()
+    for path in paths:
+        waiting.append((path, pool.submit(read, path)))
+        if len(waiting) > count:
+            yield _settled(*waiting.popleft())
+    while waiting:
+        yield _settled(*waiting.popleft())
+
+
+def _settled(path: Path, future: Future) -> tuple[Path, Picture | Exception]:
+    try:
+        return path, future.result()
+    except (ValueError, OSError, MemoryError) as error:
+        return path, error
+
+
+def _batches(items: Iterable, size: int) -> Iterator[list]:
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
+        yield batch
+
+
+def _translated(
+    translator: Translator,
+    batch: list[tuple[Path, Picture | Exception]],
+    to: str | None,
+    size: int | None,
+) -> Iterator[tuple[Path, Picture | None, np.ndarray | Exception]]:
+    """Each path with its picture and the translation, or what went wrong."""
+    sound = [(path, picture) for path, picture in batch if isinstance(picture, Picture)]
+    try:
+        results = translator.batch([picture.pixels for _, picture in sound], to, size)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        if len(sound) > 1:  # One may be at fault, or all be too much at once.
+            for pair in batch:
+                yield from _translated(translator, [pair], to, size)
+            return
+        results = [_sentence(error)]
+    yield from ((p, picture, result) for (p, picture), result in zip(sound, results, strict=True))
+    yield from ((p, None, error) for p, error in batch if not isinstance(error, Picture))
+
+
+def _sentence(error: Exception) -> Exception:
+    """What to say about an error of the network; ours are raised on."""
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return ValueError("the memory does not suffice; use --tile 128, or --size for fewer pixels")
+    if isinstance(error, ValueError):
+        return error
+    raise error
+
+
+def _write(
+    report: Report, source: Path, target: Path, picture: Picture, result: np.ndarray, compare: bool
+) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if compare:
+            both = dataclasses.replace(
+                picture, pixels=side_by_side(picture.pixels, result), alpha=None
+            )
+            write_picture(target, both)
+        else:
+            write_picture(target, dataclasses.replace(picture, pixels=result))
+        report.done.append(target)
+    except (ValueError, OSError) as error:
+        report.failed[source] = f"cannot write {target}: {error}"
+
+
+def _fail(
+    report: Report, source: Path, target: Path, picture: Picture, error: Exception, compare: bool
+) -> None:
+    text = str(error)
+    report.failed[source] = text if str(source) in text else f"{source}: {text}"
+
+
+def _translate_video(
+    translator: Translator, source: Path, target: Path, report: Report, **options
+) -> None:
+    from .video import translate_video
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        done = translate_video(translator, source, target, **options)
+        report.done.append(target)
+        if done.lost:
+            report.notes.append(f"{source}: {done.lost}")
+    except (ValueError, OSError) as error:
+        text = str(error)
+        report.failed[source] = text if str(source) in text else f"{source}: {text}"

@@ -9,14 +9,25 @@ import cv2
 import numpy as np
 import torch
 from mmcv import Config
-from torch import nn
+from torch import Tensor, nn
 
 from ..checkpoint import read_checkpoint
 from ..config import is_ours, load_config
 from ..device import pick_device
+from ..models.layers import check_choice
 from ..pictures import resize_image, tensor_to_images
-from .sizing import network_sizes, pad_to, padded_side, working_size
+from .fast import speed_up
+from .sizing import memory_free, memory_needed, network_sizes, pad_to, padded_side, working_size
+from .tiles import translate_parts
 from .weights import load_generators
+
+PRECISIONS = {
+    "auto": torch.float32,
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+DEFAULT_TILE = 256
 
 
 def config_of(
@@ -83,6 +94,8 @@ class Translator:
         checkpoint: Checkpoint file, ours or mmgen's.
         device: 'auto' | 'cpu' | 'cuda' | 'cuda:N' | 'mps'.
         precision: 'fp32' | 'bf16' | 'fp16'; 'auto' is fp32.
+        tile: Rows of the strips, or side of the tiles, that a picture is translated in; 0 for
+            always whole; None for whole where the memory suffices. See `tiles`.
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -95,19 +108,23 @@ class Translator:
         checkpoint: str | os.PathLike,
         device: str = "auto",
         precision: str = "auto",
+        tile: int | None = None,
     ):
-        precisions = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "auto": None}
-        if precision not in precisions:
-            raise ValueError(f"precision={precision!r} is not known; choose of {list(precisions)}")
-        self.device, self.dtype = pick_device(device), precisions[precision]
+        check_choice("precision", precision, PRECISIONS)
+        if tile is not None and tile < 0:
+            raise ValueError(f"tile={tile}; expected a number of pixels, or 0 for none")
+        self.device, self.dtype, self.tile = pick_device(device), PRECISIONS[precision], tile
         cfg, generators, normal = load_trained(config, checkpoint)
-        self.generators = generators.to(self.device).requires_grad_(False)
+        if not is_ours(cfg.model):
+            # mmgen's models are applied as they are trained: by each picture's statistics.
+            use_batch_statistics(generators)
+        self.generators = generators.requires_grad_(False).to(self.device, self.dtype)
+        for network in self.generators.values():
+            speed_up(network, self.device)
         self.domains = list(self.generators)
         default = cfg.model.get("default_domain")
         self.default_domain = default if default in self.domains else self.domains[-1]
         self.mean, self.std, self.to_rgb = normal
-        # mmgen's models are applied as they are trained: batch norm by each picture's statistics.
-        self.one_by_one = not is_ours(cfg.model) and use_batch_statistics(self.generators)
 
     def network(self, to: str | None = None) -> nn.Module:
         """The generator that produces domain `to`; None for the default.
@@ -137,54 +154,90 @@ class Translator:
         """Translate pictures, those of one padded size together.
 
         Args:
-            images: uint8 (H, W, C), BGR if C is 3, or gray (H, W). Any sizes.
+            images: uint8 or uint16 (H, W, C), BGR if C is 3, or gray (H, W). Any sizes.
             to: Target domain; None for the default.
             size: Short side at which to work; None for the picture's own.
 
         Returns:
-            uint8 (H, W, C') of the same sizes, in the same order.
+            (H, W, C') of the same sizes and types, in the same order.
         """
-        network = self.network(to)
-        limits = network_sizes(network)
+        network, channels = self.network(to), self.channels(to)
         groups: dict[tuple, list[int]] = {}
         padded = []
         for i, image in enumerate(images):
-            image = check_image(image, self.channels(to))
-            h, w = working_size(*image.shape[:2], size)
-            image = resize_image(image, h, w, "area" if h < image.shape[0] else "bicubic")
-            padded.append(pad_to(image, padded_side(h, *limits), padded_side(w, *limits)))
-            groups.setdefault(padded[-1].shape, []).append(i)
+            padded.append(self._fit(check_image(image, channels), network, size))
+            groups.setdefault((padded[i].shape, padded[i].dtype), []).append(i)
         results: list = [None] * len(images)
         for members in groups.values():
-            size_of_batch = 1 if self.one_by_one else len(members)
-            stacked = np.stack([padded[i] for i in members])
-            outputs = [
-                output
-                for start in range(0, len(members), size_of_batch)
-                for output in self._run(network, stacked[start : start + size_of_batch])
-            ]
-            for i, output in zip(members, outputs, strict=True):
+            for i, output in zip(members, self._run(network, padded, members), strict=True):
                 height, width = images[i].shape[:2]
                 h, w = working_size(height, width, size)
                 results[i] = resize_image(output[:h, :w], height, width, "bicubic")
         return results
 
+    def _fit(self, image: np.ndarray, network: nn.Module, size: int | None) -> np.ndarray:
+        """Bring a picture to the size at which the network translates it."""
+        h, w = working_size(*image.shape[:2], size)
+        image = resize_image(image, h, w, "area" if h < image.shape[0] else "bicubic")
+        limits = network_sizes(network)
+        return pad_to(image, padded_side(h, *limits), padded_side(w, *limits))
+
     @torch.inference_mode()
-    def _run(self, network: nn.Module, images: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W, C) through the network to uint8 (N, H, W, C')."""
+    def _run(
+        self, network: nn.Module, images: Sequence[np.ndarray], members: Sequence[int]
+    ) -> list[np.ndarray]:
+        """Translate those pictures of `images` that `members` names, all of one size."""
+        rows = self._rows(network, *images[members[0]].shape[:2])
+        if rows:
+            return [self._in_parts(network, images[i], rows) for i in members]
+        # On a CPU a batch brings nothing, and one image has the faster norm.
+        step = 1 if self.device.type == "cpu" else len(members)
+        outputs = []
+        for start in range(0, len(members), step):
+            batch = np.stack([images[i] for i in members[start : start + step]])
+            outputs.extend(self._to_images(network(self._to_tensor(batch)), batch.dtype))
+        return outputs
+
+    def _rows(self, network: nn.Module, height: int, width: int) -> int:
+        """Rows of the parts in which to translate; 0 for whole."""
+        if self.tile is not None:
+            return self.tile
+        # A quarter leaves room for everybody else, and strips cost little.
+        whole = memory_needed(network, height, width) <= memory_free(self.device) / 4
+        return 0 if whole else DEFAULT_TILE
+
+    def _in_parts(self, network: nn.Module, image: np.ndarray, rows: int) -> np.ndarray:
+        output = None
+
+        def sink(start: int, stop: int, part: Tensor) -> None:
+            nonlocal output
+            pixels = self._to_images(part, image.dtype)[0]
+            if output is None:
+                output = np.empty((*image.shape[:2], pixels.shape[2]), image.dtype)
+            output[start:stop] = pixels
+
+        translate_parts(
+            network, lambda a, b: self._to_tensor(image[None, a:b]), sink, image.shape[:2], rows
+        )
+        return output
+
+    def _to_tensor(self, images: np.ndarray) -> Tensor:
+        """(N, H, W, C) of whole numbers to what the network takes: normalised, on its device."""
         images = images[..., ::-1] if self.to_rgb else images
-        scaled = (images.astype(np.float32) / 255 - self.mean) / self.std
-        batch = torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
-        batch = batch.to(self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            output = network(batch)
+        mean, scale = self.mean, self.std * np.iinfo(images.dtype).max
+        scaled = (images.astype(np.float32) - mean * np.iinfo(images.dtype).max) / scale
+        # As NCHW this is channels_last in memory already.
+        batch = torch.from_numpy(scaled).permute(0, 3, 1, 2).to(self.device, self.dtype)
+        return batch if self.device.type == "cpu" else batch.contiguous()
+
+    def _to_images(self, output: Tensor, dtype: np.dtype) -> np.ndarray:
         # Tanh spans [-1, 1] whatever the input's normalisation.
-        translated = tensor_to_images(output)
-        return translated[..., ::-1] if self.to_rgb else translated
+        images = tensor_to_images(output, dtype)
+        return images[..., ::-1] if self.to_rgb else images
 
 
 def check_image(image: np.ndarray, channels: int) -> np.ndarray:
-    """Return uint8 (H, W, channels); gray is repeated, and colour becomes gray where one is taken.
+    """Return (H, W, channels); gray is repeated, and colour becomes gray where one is taken.
 
     Raises:
         ValueError: That says what was got.
@@ -195,17 +248,17 @@ def check_image(image: np.ndarray, channels: int) -> np.ndarray:
         image = np.repeat(image, channels, axis=2)
     elif image.ndim == 3 and (image.shape[2], channels) == (3, 1):
         image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2GRAY)[:, :, None]
-    if image.dtype != np.uint8 or image.ndim != 3 or 0 in image.shape or image.shape[2] != channels:
+    known = image.dtype in (np.uint8, np.uint16)
+    if not known or image.ndim != 3 or 0 in image.shape or image.shape[2] != channels:
         raise ValueError(
             f"got {image.dtype} of shape {image.shape}; expected uint8 (H, W, {channels})"
         )
     return image
 
 
-def use_batch_statistics(network: nn.Module) -> bool:
-    """Let batch norms use each batch's own statistics; return whether there are any."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for module in norms:
-        module.track_running_stats = False
-        module.running_mean = module.running_var = None
-    return bool(norms)
+def use_batch_statistics(network: nn.Module) -> None:
+    """Let batch norms use each picture's own statistics."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = None

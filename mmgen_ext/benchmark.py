@@ -1,0 +1,310 @@
+"""How fast pictures and videos are translated, beside mmgen doing the same work in the same run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+import skimage.data
+import torch
+from mmcv import Config
+from mmgen.apis import init_model, sample_img2img_model
+from prettytable import PrettyTable
+from torch import nn
+
+from .checkpoint import write_checkpoint
+from .config import is_ours, load_config, plain_data
+from .inference.translate import translate_files
+from .inference.translator import Translator
+from .inference.weights import build_generators
+from .pictures import tensor_to_images
+
+_OURS_IN_MMGENS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}
+
+
+def translate(config: str | os.PathLike, sizes: Sequence[int], seconds: float) -> str:
+    """Images/s of the bare network, the Translator, whole files and mmgen; memory; cold start.
+
+    Args:
+        config: Config of ours or mmgen's with a ResNet or U-Net generator; its weights are random.
+        sizes: Sides of the pictures, in pixels.
+        seconds: How long each contender runs, about, for each size.
+
+    Returns:
+        Tables for people.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoint, theirs = _prepare(config, folder)
+        tables = [_speeds(folder, checkpoint, theirs, size, seconds) for size in sizes]
+        return "\n".join([*map(str, tables), str(_memory(folder, checkpoint, sizes)),
+                          _cold_start(folder, checkpoint)])  # fmt: skip
+
+
+def video(config: str | os.PathLike, clip: str | os.PathLike, frames: int) -> str:
+    """Frames/s of a clip, beside the tutorial's way: a file for each frame.
+
+    Args:
+        config: As for `translate`.
+        clip: Video file.
+        frames: How many of its frames are translated.
+
+    Returns:
+        A table for people.
+    """
+    from .inference.video import translate_video
+    from .inference.video_reader import probe
+
+    info = probe(clip)
+    end = frames / float(info.rate)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoint, theirs = _prepare(config, folder)
+        model = init_model(_mmgens_config(theirs, None), str(checkpoint), device="cpu")
+        rows = {"mmgen, a file a frame": lambda: _tutorials_way(model, clip, folder, frames)}
+        for precision in _precisions():
+            translator = Translator(None, checkpoint, precision=precision)
+            for stabilise in (False, True):
+                title = f"translate_video {precision}{', stabilised' if stabilise else ''}"
+                rows[title] = lambda t=translator, s=stabilise: translate_video(
+                    t, clip, folder / "out.mp4", end=end, stabilise=s
+                )
+        table = PrettyTable(["", "frames/s", "x mmgen"])
+        table.title = f"{info.width} x {info.height}, {frames} frames, {_machine()}"
+        times = {title: _time(run) for title, run in rows.items()}
+        first = next(iter(times.values()))
+        for title, taken in times.items():
+            table.add_row([title, f"{frames / taken:.2f}", f"{first / taken:.2f}"])
+        return str(table)
+
+
+def _prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config]:
+    """A checkpoint of random weights that both libraries load, and mmgen's config of it."""
+    cfg = load_config(config)
+    torch.manual_seed(0)
+    generators = build_generators(cfg.model)
+    checkpoint = folder / "weights.pth"
+    model = cfg.model.to_dict()
+    slim = dict(model=model, test_pipeline=cfg.get("test_pipeline"))
+    content = dict(state_dict=generators.state_dict(prefix="generators."), meta={})
+    write_checkpoint(
+        checkpoint, {**content, "mmgen_ext": dict(config=plain_data(slim), sealed=True)}
+    )
+    if not is_ours(cfg.model):
+        return checkpoint, cfg
+    # The same network, built of mmgen's own modules.
+    generator = {**model["generator"]}
+    if generator.pop("upsample", "deconv") != "deconv":
+        raise ValueError(
+            f"{config}: mmgen has no resize-convolution to compare with; choose a config without"
+        )
+    norm = generator.pop("norm", "instance")
+    affine = norm != "instance"
+    generator["norm_cfg"] = dict(type=_OURS_IN_MMGENS[norm], affine=affine)
+    generator["type"] = generator["type"].removeprefix("mmgen_ext.")
+    generator.setdefault("in_channels", 3), generator.setdefault("out_channels", 3)
+    domains = list(generators)
+    return checkpoint, Config(
+        dict(
+            model=dict(
+                type="CycleGAN",
+                generator=generator,
+                discriminator=None,
+                gan_loss=dict(type="GANLoss", gan_type="lsgan"),
+                default_domain=domains[-1],
+                reachable_domains=domains,
+                related_domains=domains,
+            ),
+            train_cfg=None,
+            test_cfg=None,
+        )
+    )
+
+
+def _mmgens_config(cfg: Config, size: int | None) -> Config:
+    """mmgen's config with its own test pipeline at a size; None for the picture's."""
+    domains = cfg.model.reachable_domains
+    keys = [f"img_{domain}" for domain in domains]
+    steps = [
+        dict(type="LoadImageFromFile", io_backend="disk", key=key, flag="color") for key in keys
+    ]
+    if size:
+        scale = dict(scale=(size, size), interpolation="bicubic")
+        steps.append(dict(type="Resize", keys=keys, **scale))
+    steps += [
+        dict(type="RescaleToZeroOne", keys=keys),
+        dict(type="Normalize", keys=keys, to_rgb=False, mean=[0.5] * 3, std=[0.5] * 3),
+        dict(type="ImageToTensor", keys=keys),
+        dict(type="Collect", keys=keys, meta_keys=[]),
+    ]
+    return Config({**cfg._cfg_dict.to_dict(), "test_pipeline": steps})
+
+
+def _photos(folder: Path, size: int, count: int = 8) -> list[Path]:
+    """Photographs of one size, as files."""
+    names = ("astronaut", "coffee", "chelsea", "rocket")
+    paths = []
+    for i in range(count):
+        image = getattr(skimage.data, names[i % len(names)])()[:, :, ::-1]
+        paths.append(folder / f"{size}" / f"{i}.png")
+        paths[-1].parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(paths[-1]), cv2.resize(np.roll(image, 40 * i, 1), (size, size)))
+    return paths
+
+
+def _speeds(
+    folder: Path, checkpoint: Path, theirs: Config, size: int, seconds: float
+) -> PrettyTable:
+    paths = _photos(folder, size)
+    path, image = str(paths[0]), cv2.imread(str(paths[0]))
+    model = init_model(_mmgens_config(theirs, size), str(checkpoint), device="cpu")
+    runs: dict[str, Callable] = {
+        "mmgen sample_img2img_model": lambda: sample_img2img_model(model, path)
+    }
+    for precision in _precisions():
+        translator = Translator(None, checkpoint, device="cpu", precision=precision)
+        network = translator.network()
+        tensor = translator._to_tensor(image[None])
+        runs[f"bare network {precision}"] = torch.inference_mode()(lambda n=network, x=tensor: n(x))
+        runs[f"Translator {precision}"] = lambda t=translator: t(cv2.imread(path))
+        runs[f"files to files {precision}"] = lambda t=translator: translate_files(
+            t, [folder / f"{size}"], folder / "out", overwrite=True
+        )
+    runs |= _onnx(folder, checkpoint, image)
+    per_call = {title: len(paths) if "files" in title else 1 for title in runs}
+    times = {t: taken / per_call[t] for t, taken in _interleaved(runs, per_call, seconds).items()}
+    table = PrettyTable(["", "images/s", "x mmgen", "of bare"])
+    table.title = f"{size} x {size}, {_machine()}"
+    first = next(iter(times.values()))
+    for title, taken in times.items():
+        bare = times.get(f"bare network {title.rpartition(' ')[2]}")
+        share = f"{bare / taken:.0%}" if bare else ""
+        table.add_row([title, f"{1 / taken:.2f}", f"{first / taken:.2f}", share])
+    return table
+
+
+def _onnx(folder: Path, checkpoint: Path, image: np.ndarray) -> dict[str, Callable]:
+    """onnxruntime on the same network, where it is installed."""
+    try:
+        from .export import export_onnx
+
+        exported = folder / "network.onnx"
+        if not exported.exists():
+            export_onnx(None, checkpoint, exported)
+        translator = Translator(None, exported, device="cpu")
+    except (ImportError, ValueError) as error:
+        print(f"onnxruntime is left out: {error}", file=sys.stderr)
+        return {}
+    return {"onnxruntime fp32": lambda: translator(image)}
+
+
+def _interleaved(
+    runs: Mapping[str, Callable], weights: Mapping[str, int], seconds: float
+) -> dict[str, float]:
+    """Median seconds a call; all take turns, so that what disturbs one disturbs all."""
+    for run in runs.values():
+        run()  # Warm.
+    times: dict[str, list[float]] = {title: [] for title in runs}
+    slowest = max(_time(run) / weights[title] for title, run in runs.items())
+    rounds = max(3, round(seconds / slowest))
+    for i in range(rounds):
+        for title, run in runs.items():
+            # What does many pictures a call has fewer calls.
+            if i % weights[title] == 0:
+                times[title].append(_time(run))
+    return {title: statistics.median(taken) for title, taken in times.items()}
+
+
+def _time(run: Callable) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def _tutorials_way(model: nn.Module, clip: str | os.PathLike, folder: Path, frames: int) -> None:
+    """Frame to file, mmgen, frame to file, and a video of the files."""
+    capture = cv2.VideoCapture(str(clip))
+    (folder / "frames").mkdir(exist_ok=True)
+    for i in range(frames):
+        found, frame = capture.read()
+        if not found:
+            break
+        height, width = (side // 4 * 4 for side in frame.shape[:2])
+        path = str(folder / "frames" / f"{i:06d}.png")
+        mmcv.imwrite(frame[:height, :width], path)
+        mmcv.imwrite(tensor_to_images(sample_img2img_model(model, path))[0], path)
+    mmcv.frames2video(str(folder / "frames"), str(folder / "theirs.mp4"), fps=25,
+                      filename_tmpl="{:06d}.png", show_progress=False)  # fmt: skip
+
+
+def _memory(folder: Path, checkpoint: Path, sizes: Sequence[int]) -> PrettyTable:
+    """Peak resident memory of a process that translates one picture."""
+    table = PrettyTable(["", *(f"{size} x {size}" for size in sizes)])
+    table.title = "peak memory of a process, MB"
+    for precision in _precisions():
+        code = (
+            "import sys, cv2, psutil, mmgen_ext\n"
+            "from mmgen_ext.inference.translator import Translator\n"
+            f"t = Translator(None, {str(checkpoint)!r}, device='cpu', precision={precision!r})\n"
+            "t(cv2.imread(sys.argv[1])); info = psutil.Process().memory_info()\n"
+            "import mmgen_ext.benchmark as b; print(b.peak_memory() // 2**20)"
+        )
+        peaks = [_run(["-c", code, str(_photos(folder, s)[0])]).strip() for s in sizes]
+        table.add_row([f"Translator {precision}", *peaks])
+    return table
+
+
+def peak_memory() -> int:
+    """Bytes of resident memory that this process had at most."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _cold_start(folder: Path, checkpoint: Path) -> str:
+    """How long translate.py takes for one picture, beside what cannot be saved."""
+    picture = str(_photos(folder, 256)[0])
+    tool = Path(__file__).resolve().parents[1] / "tools" / "translate.py"
+    least = (
+        "import mmgen_ext, torch\n"
+        "from mmgen_ext.models.generators import ResnetGenerator\n"
+        "with torch.inference_mode(): ResnetGenerator()(torch.zeros(1, 3, 256, 256))"
+    )
+    whole = [str(tool), "auto", str(checkpoint), picture, "--out", str(folder / "cold.png")]
+    taken = _interleaved(
+        {"tool": lambda: _run([*whole, "--overwrite"]), "least": lambda: _run(["-c", least])},
+        {"tool": 1, "least": 1}, 0,
+    )  # fmt: skip
+    return (
+        f"cold start of translate.py on one 256 x 256 picture: {taken['tool']:.2f} s, "
+        f"{taken['tool'] / taken['least']:.2f} x the import and one pass of a fresh network "
+        f"({taken['least']:.2f} s)"
+    )
+
+
+def _run(arguments: Sequence[str]) -> str:
+    return subprocess.run(
+        [sys.executable, *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def _precisions() -> list[str]:
+    return ["fp32", "bf16"]
+
+
+def _machine() -> str:
+    return f"CPU, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
