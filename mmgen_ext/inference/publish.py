@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..checkpoint import write_checkpoint
 from ..config import plain_data
-from .translator import load_trained
+from .weights import load_trained
 
 
 def publish(
