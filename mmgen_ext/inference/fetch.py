@@ -18,7 +18,7 @@ from ..checkpoint import file_digest
 
 _TRIES = 5  # in a row without a single new byte
 _TIMEOUT = (10, 60)  # seconds to connect, and between two bytes
-_BLOCK = 1 << 18
+_BLOCK = 1 << 15  # also what a broken connection may lose
 
 
 @contextlib.contextmanager
