@@ -64,6 +64,12 @@ def _seal(file) -> None:
     file.write(comment)
 
 
+def file_digest(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return _digest(file, os.fstat(file.fileno()).st_size)
+
+
 def _digest(file, size: int) -> str:
     """SHA-256 of the next `size` bytes, in hexadecimal."""
     digest = hashlib.sha256()
@@ -159,10 +165,18 @@ def _check_layout(path: Path, content: object, sealed: bool) -> None:
     state = content.get("state_dict", content)
     tensors = [isinstance(v, torch.Tensor) and not v.is_sparse for v in state.values()]
     tensors += [isinstance(key, str) for key in state] if any(tensors) else []
+    if "state_dict" not in content and not any(tensors):  # Others keep a dict for each network.
+        tensors = [_holds_tensors(value) for value in content.values()]
     if not any(tensors) or ("state_dict" in content and not all(tensors)):
         raise ValueError(f"{path} is no checkpoint: it holds no weights, or not only tensors")
     if (content.get("mmgen_ext") or {}).get("sealed") and not sealed:
         raise ValueError(f"checkpoint {path} is damaged: its checksum is missing")
+
+
+def _holds_tensors(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_tensors(item) for item in value.values())
+    return isinstance(value, torch.Tensor)
 
 
 def find_checkpoints(work_dir: str | os.PathLike) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -11,15 +11,14 @@ import torch
 from mmcv import Config
 from torch import Tensor, nn
 
-from ..checkpoint import read_checkpoint
-from ..config import is_ours, load_config
+from ..config import is_ours
 from ..device import pick_device
 from ..models.layers import check_choice
 from ..pictures import resize_image, tensor_to_images
 from .fast import speed_up
 from .sizing import memory_free, memory_needed, network_sizes, pad_to, padded_side, working_size
 from .tiles import translate_parts
-from .weights import load_generators
+from .weights import load_trained
 
 PRECISIONS = {
     "auto": torch.float32,
@@ -30,59 +29,6 @@ PRECISIONS = {
 DEFAULT_TILE = 256
 
 
-def config_of(
-    config: str | os.PathLike | Config | None, content: Mapping, name: str | os.PathLike
-) -> Config:
-    """The config that is named, or for None or 'auto' the one in a checkpoint's content.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    if isinstance(config, Config):
-        return config
-    if config not in (None, "auto"):
-        return load_config(config)
-    plain = (content.get("mmgen_ext") or {}).get("config")
-    if plain is None:
-        raise ValueError(
-            f"checkpoint {name} holds no config (it is not one of mmgen_ext's): name the "
-            f"config file it was trained with instead of auto"
-        )
-    if not isinstance(plain, Mapping) or not isinstance(plain.get("model"), Mapping):
-        raise ValueError(f"the config in checkpoint {name} is damaged: it describes no model")
-    return Config(dict(plain))
-
-
-def load_trained(
-    config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike
-) -> tuple[Config, nn.ModuleDict, tuple]:
-    """Config, generators by target domain, and `normalization` of a checkpoint.
-
-    Raises:
-        FileNotFoundError: If a file does not exist.
-        ValueError: If they do not fit, or describe nothing that can be built.
-    """
-    content = read_checkpoint(checkpoint)
-    try:
-        cfg = config_of(config, content, checkpoint)
-        return cfg, load_generators(cfg, content, str(checkpoint)), normalization(cfg)
-    except (ValueError, OSError):
-        raise
-    except Exception as error:  # A config in a checkpoint can hold anything.
-        raise ValueError(
-            f"checkpoint {checkpoint}: no generator can be built of its config and weights "
-            f"({type(error).__name__}: {error})"
-        ) from error
-
-
-def normalization(cfg: Config) -> tuple[np.ndarray, np.ndarray, bool]:
-    """(mean, std, to_rgb) on the scale 0 to 1 that mmgen's Normalize in the test pipeline names."""
-    for step in cfg.get("test_pipeline") or []:
-        if step.get("type") == "Normalize":
-            mean, std = (np.float32(step[key]) for key in ("mean", "std"))
-            return mean, std, bool(step.get("to_rgb", False))
-    half = np.float32([0.5])
-    return half, half, False
 
 
 class Translator:
@@ -90,8 +36,9 @@ class Translator:
 
     Args:
         config: Config file or Config, ours or mmgen's; None or 'auto' takes the one in the
-            checkpoint.
-        checkpoint: Checkpoint file, ours or mmgen's.
+            checkpoint, or recognises the generator by its tensors.
+        checkpoint: Checkpoint file, ours, mmgen's or another's, or a name of
+            configs/cyclegan/metafile.yml.
         device: 'auto' | 'cpu' | 'cuda' | 'cuda:N' | 'mps'.
         precision: 'fp32' | 'bf16' | 'fp16'; 'auto' is fp32.
         tile: Rows of the strips, or side of the tiles, that a picture is translated in; 0 for
@@ -99,7 +46,7 @@ class Translator:
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If the checkpoint is damaged, does not fit or holds no config.
+        ValueError: If the checkpoint is damaged, does not fit or is of no known kind.
     """
 
     def __init__(

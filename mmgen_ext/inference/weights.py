@@ -1,16 +1,100 @@
-"""Generators from trained weights: checkpoints of ours and of mmgen's."""
+"""Generators from trained weights: ours, mmgen's, the original authors' and others'."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 from mmcv import Config
 from mmgen.models.builder import build_module
 from torch import nn
 
-from ..checkpoint import check_fit
-from ..config import is_ours
+from ..checkpoint import check_fit, read_checkpoint
+from ..config import is_ours, load_config
 from ..models.cyclegan import build_networks
+from . import mmgen_files
+from .foreign import adopt, pair_of
+from .zoo import domains_of, find_weights
+
+
+def load_trained(
+    config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike
+) -> tuple[Config, nn.ModuleDict, tuple]:
+    """Config, generators by target domain, and `normalization` of trained weights.
+
+    Args:
+        config: Config file or Config; None or 'auto' for the one in the file, or what its tensors
+            show if there is none.
+        checkpoint: File, or a name of configs/cyclegan/metafile.yml, which is fetched once.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        OSError: If a file is not here and cannot be fetched.
+        ValueError: If they do not fit, or describe nothing that can be built.
+    """
+    path = find_weights(checkpoint)
+    content = read_checkpoint(path)
+    try:
+        cfg, content = with_config(config, content, path, domains_of(checkpoint))
+        return cfg, load_generators(cfg, content, str(path)), normalization(cfg)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # A config in a checkpoint can hold anything.
+        raise ValueError(
+            f"checkpoint {path}: no generator can be built of its config and weights "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def with_config(
+    config: str | os.PathLike | Config | None,
+    content: Mapping,
+    path: Path,
+    domains: tuple[str, str] | None = None,
+) -> tuple[Config, Mapping]:
+    """Config of a file's generators, and the file's content under the names that it expects.
+
+    Args:
+        config: As in `load_trained`.
+        content: What read_checkpoint returned.
+        path: The file.
+        domains: Its (A, B), the default target last, where they are known.
+
+    Raises:
+        ValueError: If there is neither a config nor a generator that is recognised.
+    """
+    old = mmgen_files.names_the_taken(content, path.name)
+    if config not in (None, "auto"):
+        cfg = config if isinstance(config, Config) else load_config(config)
+        if old:
+            pair = cfg.model.get("domains") or cfg.model.get("reachable_domains") or ("a", "b")
+            cfg.model.setdefault("reachable_domains", list(pair))
+            content = mmgen_files.rename_by_made(content, pair, cfg)
+        return cfg, content
+    plain = (content.get("mmgen_ext") or {}).get("config")
+    if plain is not None:
+        if not isinstance(plain, Mapping) or not isinstance(plain.get("model"), Mapping):
+            raise ValueError(f"the config in checkpoint {path} is damaged: it describes no model")
+        return Config(dict(plain)), content
+    theirs = mmgen_files.config_in_meta(content)
+    if theirs and {"domains", "reachable_domains"} & set(theirs["model"]):
+        return Config(theirs), content
+    if old:
+        content = mmgen_files.rename_by_made(content, domains or pair_of(path) or ("a", "b"))
+    model, state = adopt(content, path, domains)
+    return Config(dict(model=model, test_pipeline=None)), {"state_dict": state}
+
+
+def normalization(cfg: Config) -> tuple[np.ndarray, np.ndarray, bool]:
+    """(mean, std, to_rgb) on the scale 0 to 1 that mmgen's Normalize in the test pipeline names."""
+    for step in cfg.get("test_pipeline") or []:
+        if step.get("type") == "Normalize":
+            mean, std = (np.float32(step[key]) for key in ("mean", "std"))
+            return mean, std, bool(step.get("to_rgb", False))
+    half = np.float32([0.5])
+    return half, half, False
 
 
 def build_generators(model: Mapping) -> nn.ModuleDict:
@@ -43,6 +127,7 @@ def load_generators(cfg: Config, checkpoint: Mapping, name: str) -> nn.ModuleDic
     """
     generators = build_generators(cfg.model)
     state = checkpoint.get("state_dict", checkpoint)
+    state = {key.removeprefix("module."): value for key, value in state.items()}
     prefix = "generators."
     state = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
     # A published file holds one direction.

@@ -16,7 +16,7 @@ class PatchDiscriminator(Network):
         in_channels: Channels of the images it judges.
         base_channels: Channels after the first convolution.
         num_conv: Convolutions between the first and the last; each but the last of them halves.
-        norm: 'instance' | 'batch' | 'none'.
+        norm: 'instance' | 'instance_affine' | 'batch' | 'none'.
         spectral_norm: Spectral norm on every convolution (Miyato et al. 2018).
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
     """
@@ -61,7 +61,7 @@ class PixelDiscriminator(Network):
     Args:
         in_channels: Channels of the images it judges.
         base_channels: Channels after the first convolution.
-        norm: 'instance' | 'batch' | 'none'.
+        norm: 'instance' | 'instance_affine' | 'batch' | 'none'.
         spectral_norm: Spectral norm on every convolution.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
     """

@@ -42,7 +42,7 @@ class ResnetGenerator(Network):
         out_channels: Channels of the target domain's images.
         base_channels: Channels after the first convolution; four times as many in the blocks.
         num_blocks: Residual blocks; the paper takes 6 at 128 x 128 and 9 from 256 x 256 on.
-        norm: 'instance' | 'batch' | 'none'.
+        norm: 'instance' | 'instance_affine' | 'batch' | 'none'.
         use_dropout: Dropout inside the residual blocks.
         padding_mode: 'reflect' | 'replicate' | 'zeros'.
         upsample: 'deconv' as in the paper, or 'resize' against checkerboards. The two do not share
@@ -157,7 +157,7 @@ class UnetGenerator(Network):
         out_channels: Channels of the target domain's images.
         num_down: Halvings, at least 5; sides are multiples of 2 ** num_down.
         base_channels: Channels after the first convolution.
-        norm: 'instance' | 'batch' | 'none'.
+        norm: 'instance' | 'instance_affine' | 'batch' | 'none'.
         use_dropout: Dropout in the levels between the fourth and the innermost.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
 
-NORMS = ("instance", "batch", "none")
+NORMS = ("instance", "instance_affine", "batch", "none")
 INITS = ("normal", "xavier", "kaiming", "orthogonal")
 PADDINGS = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d, "zeros": nn.ZeroPad2d}
 ACTIVATIONS = {
@@ -31,8 +31,8 @@ class ConvBlock(nn.Module):
         stride: Step of the convolution; for `upsample` the factor of enlargement.
         padding: Pixels added on each side of the input.
         padding_mode: 'reflect' | 'replicate' | 'zeros'.
-        norm: 'instance' | 'batch' | 'none'. Only instance norm and none keep the bias: batch norm
-            has one of its own.
+        norm: 'instance' | 'instance_affine' (with a learned scale and shift) | 'batch' | 'none'.
+            Only batch norm drops the convolution's bias: it has one of its own.
         activation: 'relu' | 'leaky_relu' (slope 0.2) | 'tanh' | None.
         activation_first: Activate the input instead of the output, as U-Net's blocks do.
         upsample: None, 'deconv' (transposed convolution) or 'resize' (nearest neighbour, then a
@@ -77,9 +77,12 @@ class ConvBlock(nn.Module):
             self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, step, inside, bias=bias)
         if spectral_norm:
             add_spectral_norm(self.conv)
-        # The attribute's name is part of the parameters' names: mmcv calls batch norm `bn`.
+        # The names are part of the parameters' names: mmcv calls them `bn` and `in`, and `in` is no
+        # name that Python takes after a dot.
         self.bn = nn.BatchNorm2d(out_channels) if norm == "batch" else None
-        self.instance_norm = nn.InstanceNorm2d(out_channels) if norm == "instance" else None
+        instance = norm in ("instance", "instance_affine")
+        affine = norm == "instance_affine"
+        self.add_module("in", nn.InstanceNorm2d(out_channels, affine=affine) if instance else None)
         self.activation = ACTIVATIONS[activation]() if activation and not activation_first else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,7 +93,7 @@ class ConvBlock(nn.Module):
             self.pad,
             self.conv,
             self.bn,
-            self.instance_norm,
+            getattr(self, "in"),
             self.activation,
         ):
             if part is not None:

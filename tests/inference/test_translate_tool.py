@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from mmgen_ext.checkpoint import read_checkpoint
+from mmgen_ext.models import PatchDiscriminator
 
 
 @pytest.fixture
@@ -137,8 +138,25 @@ def test_damaged_and_malicious_checkpoints_are_refused(tool, trained, pictures, 
     assert not (tmp_path / "owned").exists()
 
 
-def test_auto_needs_a_config_in_the_checkpoint(tool, trained, pictures, sentence, tmp_path):
+def test_auto_needs_no_config_where_the_tensors_tell(tool, trained, pictures, tmp_path):
     content = read_checkpoint(trained / "latest.pth")
     content.pop("mmgen_ext")
     torch.save(content, tmp_path / "bare.pth")
-    sentence(tool("translate", "auto", tmp_path / "bare.pth", pictures), "holds no config")
+    for checkpoint in (trained / "latest.pth", tmp_path / "bare.pth"):
+        run = ["translate", "auto", checkpoint, pictures, "--to", "a"]
+        assert tool(*run, "--out", tmp_path / checkpoint.stem).code == 0
+    with_config, without = (
+        np.asarray(Image.open(tmp_path / n / "a b.jpg")) for n in ("latest", "bare")
+    )
+    assert np.array_equal(with_config, without)
+
+
+def test_auto_says_what_is_in_a_checkpoint_that_it_does_not_know(
+    tool, pictures, sentence, tmp_path
+):
+    judge = PatchDiscriminator(in_channels=3, base_channels=4)
+    torch.save(judge.state_dict(), tmp_path / "judge.pth")
+    result = tool("translate", "auto", tmp_path / "judge.pth", pictures)
+    sentence(
+        result, "holds no config and no generator", "PatchGAN discriminator", "instead of auto"
+    )

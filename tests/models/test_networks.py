@@ -19,6 +19,11 @@ PAIRS = {
         dict(norm_cfg=dict(type="IN")),
         dict(norm="instance"),
     ),
+    "resnet, affine instance norm": (
+        dict(type="ResnetGenerator", base_channels=6, num_blocks=2),
+        dict(norm_cfg=dict(type="IN", affine=True)),
+        dict(norm="instance_affine"),
+    ),
     "resnet, batch norm, dropout, zero padding": (
         dict(
             type="ResnetGenerator",
@@ -39,6 +44,11 @@ PAIRS = {
         dict(type="UnetGenerator", base_channels=6, num_down=5),
         dict(norm_cfg=dict(type="IN")),
         dict(norm="instance"),
+    ),
+    "unet, affine instance norm": (
+        dict(type="UnetGenerator", base_channels=6, num_down=5),
+        dict(norm_cfg=dict(type="IN", affine=True)),
+        dict(norm="instance_affine"),
     ),
     "patch": (
         dict(type="PatchDiscriminator", base_channels=6, num_conv=3),
@@ -63,6 +73,9 @@ def test_network_with_mmgens_weights_equals_mmgens(name, mode):
     reference = build_module({**common, **channels, **theirs})
     reference.init_weights()
     network = build_module({**common, **channels, **ours, "type": f"mmgen_ext.{common['type']}"})
+    reference.load_state_dict(network.state_dict(), strict=True)
+    for parameter in reference.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)  # no scale is 1, no shift 0
     network.load_state_dict(reference.state_dict(), strict=True)
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     outputs, gradients = [], []
@@ -172,7 +185,10 @@ def test_unet_says_which_sizes_it_takes():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(norm="layer"), "norm='layer' is not known; choose one of instance, batch, none"),
+        (
+            dict(norm="layer"),
+            "norm='layer' is not known; choose one of instance, instance_affine, batch, none",
+        ),
         (dict(upsample="bicubic"), "choose one of deconv, resize"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
         (dict(num_blocks=-1), "num_blocks=-1 is negative"),
