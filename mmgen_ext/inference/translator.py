@@ -15,6 +15,7 @@ from ..checkpoint import read_checkpoint
 from ..config import is_ours, load_config
 from ..device import pick_device
 from ..pictures import resize_image, tensor_to_images
+from .onnx_network import OnnxNetwork, load_onnx
 from .sizing import network_sizes, pad_to, padded_side, working_size
 from .weights import load_generators
 
@@ -64,6 +65,23 @@ def load_trained(
         ) from error
 
 
+def load_exported(
+    path: str | os.PathLike, device: str, precision: str
+) -> tuple[Config, nn.ModuleDict, tuple]:
+    """The same three of an .onnx file; its config names the domains alone.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be used, or not in this precision.
+    """
+    if precision not in ("auto", "fp32"):
+        raise ValueError(f"precision={precision!r} does not go with {path}: .onnx runs in fp32")
+    network, domain, normal, source = load_onnx(path, device)
+    domains = [name for name in (source, domain) if name]
+    model = dict(type="mmgen_ext.CycleGAN", domains=domains, default_domain=domain)
+    return Config(dict(model=model)), nn.ModuleDict({domain: network}), normal
+
+
 def normalization(cfg: Config) -> tuple[np.ndarray, np.ndarray, bool]:
     """(mean, std, to_rgb) on the scale 0 to 1 that mmgen's Normalize in the test pipeline names."""
     for step in cfg.get("test_pipeline") or []:
@@ -80,7 +98,7 @@ class Translator:
     Args:
         config: Config file or Config, ours or mmgen's; None or 'auto' takes the one in the
             checkpoint.
-        checkpoint: Checkpoint file, ours or mmgen's.
+        checkpoint: Checkpoint file, ours or mmgen's; or an .onnx file, which needs no config.
         device: 'auto' | 'cpu' | 'cuda' | 'cuda:N' | 'mps'.
         precision: 'fp32' | 'bf16' | 'fp16'; 'auto' is fp32.
 
@@ -100,7 +118,13 @@ class Translator:
         if precision not in precisions:
             raise ValueError(f"precision={precision!r} is not known; choose of {list(precisions)}")
         self.device, self.dtype = pick_device(device), precisions[precision]
-        cfg, generators, normal = load_trained(config, checkpoint)
+        if os.fspath(checkpoint).lower().endswith(".onnx"):
+            # It runs where onnxruntime can; tensors around it stay on the CPU.
+            self.device = torch.device("cpu")
+            cfg, generators, normal = load_exported(checkpoint, device, precision)
+        else:
+            cfg, generators, normal = load_trained(config, checkpoint)
+        self.cfg = cfg
         self.generators = generators.to(self.device).requires_grad_(False)
         self.domains = list(self.generators)
         default = cfg.model.get("default_domain")
@@ -122,8 +146,10 @@ class Translator:
 
     def channels(self, to: str | None = None) -> int:
         """Channels of the pictures that the generator of domain `to` takes."""
-        first = next(p for p in self.network(to).parameters() if p.ndim == 4)
-        return first.shape[1]
+        network = self.network(to)
+        if isinstance(network, OnnxNetwork):
+            return network.in_channels
+        return next(p for p in network.parameters() if p.ndim == 4).shape[1]
 
     def __call__(
         self, image: np.ndarray, to: str | None = None, size: int | None = None
