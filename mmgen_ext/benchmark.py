@@ -131,7 +131,7 @@ def _prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config]:
 
 
 def _mmgens_config(cfg: Config, size: int | None) -> Config:
-    """mmgen's config with its own test pipeline at a size; None for the picture's."""
+    """Config of mmgen's with its own test pipeline at a size; None for the picture's."""
     domains = cfg.model.reachable_domains
     keys = [f"img_{domain}" for domain in domains]
     steps = [
@@ -193,7 +193,7 @@ def _speeds(
 
 
 def _onnx(folder: Path, checkpoint: Path, image: np.ndarray) -> dict[str, Callable]:
-    """onnxruntime on the same network, where it is installed."""
+    """The same network in onnxruntime, where it is installed."""
     try:
         from .export import export_onnx
 

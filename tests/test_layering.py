@@ -13,6 +13,7 @@ LEVELS = [
     {"registry", "pictures", "checkpoint"},
     {"models", "datasets", "config"},
     {"training", "inference"},
+    {"export"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 

@@ -80,7 +80,11 @@ def parse_args() -> argparse.Namespace:
 def process_share() -> tuple[int, int, int]:
     """(rank, number of processes, rank on this machine) as torchrun says."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    return tuple(int(os.environ[n]) for n in names) if all(n in os.environ for n in names) else (0, 1, 0)
+    return (
+        tuple(int(os.environ[n]) for n in names)
+        if all(n in os.environ for n in names)
+        else (0, 1, 0)
+    )
 
 
 def pipe(translator: Translator, args: argparse.Namespace) -> None:
@@ -92,7 +96,9 @@ def pipe(translator: Translator, args: argparse.Namespace) -> None:
     try:
         picture = decode_picture(data, translator.channels(args.to), args.bits)
     except ValueError as error:
-        raise ValueError(f"cannot read {'standard input' if name == '-' else name}: {error}") from None
+        raise ValueError(
+            f"cannot read {'standard input' if name == '-' else name}: {error}"
+        ) from None
     picture.pixels = translator(picture.pixels, args.to, args.size)
     if args.out in (None, Path("-")):
         sys.stdout.buffer.write(encode_picture(picture, ".png"))

@@ -16,6 +16,7 @@ from ..device import pick_device
 from ..models.layers import check_choice
 from ..pictures import resize_image, tensor_to_images
 from .fast import speed_up
+from .onnx_network import OnnxNetwork, load_onnx
 from .sizing import memory_free, memory_needed, network_sizes, pad_to, padded_side, working_size
 from .tiles import translate_parts
 from .weights import load_trained
@@ -29,6 +30,21 @@ PRECISIONS = {
 DEFAULT_TILE = 256
 
 
+def load_exported(
+    path: str | os.PathLike, device: str, precision: str
+) -> tuple[Config, nn.ModuleDict, tuple]:
+    """The same three of an .onnx file; its config names the domains alone.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be used, or not in this precision.
+    """
+    if precision not in ("auto", "fp32"):
+        raise ValueError(f"precision={precision!r} does not go with {path}: .onnx runs in fp32")
+    network, domain, normal, source = load_onnx(path, device)
+    domains = [name for name in (source, domain) if name]
+    model = dict(type="mmgen_ext.CycleGAN", domains=domains, default_domain=domain)
+    return Config(dict(model=model)), nn.ModuleDict({domain: network}), normal
 
 
 class Translator:
@@ -37,8 +53,8 @@ class Translator:
     Args:
         config: Config file or Config, ours or mmgen's; None or 'auto' takes the one in the
             checkpoint, or recognises the generator by its tensors.
-        checkpoint: Checkpoint file, ours, mmgen's or another's, or a name of
-            configs/cyclegan/metafile.yml.
+        checkpoint: Checkpoint file, ours, mmgen's or another's; a name of
+            configs/cyclegan/metafile.yml; or an .onnx file, which needs no config.
         device: 'auto' | 'cpu' | 'cuda' | 'cuda:N' | 'mps'.
         precision: 'fp32' | 'bf16' | 'fp16'; 'auto' is fp32.
         tile: Rows of the strips, or side of the tiles, that a picture is translated in; 0 for
@@ -61,10 +77,16 @@ class Translator:
         if tile is not None and tile < 0:
             raise ValueError(f"tile={tile}; expected a number of pixels, or 0 for none")
         self.device, self.dtype, self.tile = pick_device(device), PRECISIONS[precision], tile
-        cfg, generators, normal = load_trained(config, checkpoint)
+        if os.fspath(checkpoint).lower().endswith(".onnx"):
+            # It runs where onnxruntime can; tensors around it stay on the CPU.
+            self.device = torch.device("cpu")
+            cfg, generators, normal = load_exported(checkpoint, device, precision)
+        else:
+            cfg, generators, normal = load_trained(config, checkpoint)
         if not is_ours(cfg.model):
             # mmgen's models are applied as they are trained: by each picture's statistics.
             use_batch_statistics(generators)
+        self.cfg = cfg
         self.generators = generators.requires_grad_(False).to(self.device, self.dtype)
         for network in self.generators.values():
             speed_up(network, self.device)
@@ -86,8 +108,10 @@ class Translator:
 
     def channels(self, to: str | None = None) -> int:
         """Channels of the pictures that the generator of domain `to` takes."""
-        first = next(p for p in self.network(to).parameters() if p.ndim == 4)
-        return first.shape[1]
+        network = self.network(to)
+        if isinstance(network, OnnxNetwork):
+            return network.in_channels
+        return next(p for p in network.parameters() if p.ndim == 4).shape[1]
 
     def __call__(
         self, image: np.ndarray, to: str | None = None, size: int | None = None
