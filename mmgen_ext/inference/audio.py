@@ -85,7 +85,9 @@ class _Track:
             name = "libopus" if kind == "webm" else "aac"
             rate = 48000 if name == "libopus" else track.codec_context.sample_rate
             self.target = output.add_stream(name, rate=rate)
-            self.target.layout = track.codec_context.layout
+            # PCM does not say where its channels belong.
+            usual = {1: "mono", 2: "stereo", 6: "5.1"}
+            self.target.layout = usual.get(track.codec_context.layout.nb_channels, "stereo")
             self.resampler = av.AudioResampler(self.target.format, self.target.layout, rate)
         else:
             self.target = output.add_stream_from_template(track)

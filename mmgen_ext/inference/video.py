@@ -110,7 +110,9 @@ def translate_video(
         ) as writer:  # fmt: skip
             writer.add_audio(source, info.origin + Fraction(start or 0), bool(start))
             finish = finishing(writer, stabilise, compare)
-            with tqdm(total=reader.expect(rate), unit="frame", disable=not sys.stderr.isatty()) as bar:
+            with tqdm(
+                total=reader.expect(rate), unit="frame", disable=not sys.stderr.isatty()
+            ) as bar:
                 _pipe(frames, translator, to, size, batch_size, finish, interrupts, bar)
             if not writer.num_frames:
                 if interrupts.asked:

@@ -147,12 +147,9 @@ class VideoReader:
     ):
         self.path = Path(path)
         _check_times(start, end)
-        with contextlib.ExitStack() as stack:
-            self._container = stack.enter_context(open_input(self.path))
-            self._stream = _picture_stream(self._container, self.path)
-            self._stream.thread_type = "AUTO"
-            self._num_bad = 0
-            self._reached: int | None = None  # Ticks at which the last picture ends.
+        self._reached: int | None = None  # Ticks at which the last picture ends.
+        with contextlib.ExitStack() as self._stack:
+            self._open()
             first = next(self._decoded(), None)
             if first is None:
                 raise ValueError(f"no frame of {self.path} can be decoded; is it damaged?")
@@ -165,7 +162,7 @@ class VideoReader:
                     f"--start {start:g} lies beyond the end of {self.path}, which lasts "
                     f"{self.info.duration:.2f} s"
                 )
-            self._stack = stack.pop_all()
+            self._stack = self._stack.pop_all()
 
     def __enter__(self) -> VideoReader:
         return self
@@ -253,19 +250,14 @@ class VideoReader:
                 yield first
                 yield from frames
                 return
-        # The frame that was decoded to describe the file is decoded again.
-        try:
-            self._container.seek(0 if origin >= 0 else origin, stream=self._stream)
-        except av.FFmpegError:
-            self._reopen()
-        self._num_bad = 0
+        self._open()  # Not every format can be wound back to its very beginning.
         yield from self._decoded()
 
-    def _reopen(self) -> None:
-        """Go back to the beginning of a file that cannot be wound."""
+    def _open(self) -> None:
         self._container = self._stack.enter_context(open_input(self.path))
         self._stream = _picture_stream(self._container, self.path)
         self._stream.thread_type = "AUTO"
+        self._num_bad = 0
 
     def _decoded(self) -> Iterator:
         av = load_av()

@@ -44,7 +44,7 @@ def check_output(target: Path, codec: str) -> None:
 
 
 class VideoWriter:
-    """Encodes frames into a file that is there, under its name, when it is whole; a context manager.
+    """Encodes frames into a file that is there when it is whole; a context manager.
 
     Args:
         target: File with a suffix of CONTAINERS.
@@ -86,7 +86,7 @@ class VideoWriter:
         self._audio: Audio | None = None
         self._stack = ExitStack()
         with ExitStack() as stack:
-            stack.callback(self._part.unlink, missing_ok=True)
+            stack.callback(self._forget)
             self._output = stack.enter_context(self._open())
             self._output.metadata.update(metadata or {})
             self._stream = self._add_pictures(codec, rate, time_base, quality, sample_aspect)
@@ -98,13 +98,16 @@ class VideoWriter:
     def __exit__(self, *exc: object) -> None:
         with suppress(load_av().FFmpegError):  # The disk may be full still.
             self._stack.close()
-        self._part.unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        with suppress(OSError):
+            self._part.unlink()
 
     def _open(self):
         container = CONTAINERS[self.target.suffix.lower()]
         # A file whose writer is killed plays up to the last second; a finished one is a plain MP4.
         safe = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
-        options = safe if container in ("mp4", "mov") else {}
+        options = {"flush_packets": "1", **(safe if container in ("mp4", "mov") else {})}
         with self._sentences():
             self.target.parent.mkdir(parents=True, exist_ok=True)
             path = str(self._part.resolve())
