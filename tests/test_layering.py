@@ -1,4 +1,4 @@
-"""Imports point one way: tools, demo -> training | inference -> models | datasets -> the rest."""
+"""Imports point one way: tools, benchmark, export, apis -> training | inference -> the rest."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,8 @@ LEVELS = [
     {"registry", "pictures", "checkpoint"},
     {"models", "datasets", "config"},
     {"training", "inference"},
-    {"export"},
+    {"export", "apis"},
+    {"benchmark"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 

@@ -8,20 +8,27 @@ Examples:
 """
 
 import argparse
-import contextlib
 import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
+
 from mmgen_ext import cli
-from mmgen_ext.inference.media import is_camera
-from mmgen_ext.inference.picture_file import Picture, decode_picture, encode_picture, write_picture
+from mmgen_ext.inference.media import is_camera, plan
+from mmgen_ext.inference.picture_file import (
+    Picture,
+    decode_picture,
+    encode_picture,
+    read_picture,
+    write_picture,
+)
 from mmgen_ext.inference.sheet import contact_sheet, find_styles
-from mmgen_ext.inference.translate import Report, translate_files
+from mmgen_ext.inference.translate import translate_files
 from mmgen_ext.inference.translator import Translator
-from mmgen_ext.inference.zoo import find_weights
+from mmgen_ext.pictures import side_by_side
 
 
 def number(text: str) -> int:
@@ -49,16 +56,16 @@ def parse_args() -> argparse.Namespace:
     add("checkpoint", help="checkpoint (ours, mmgen's, the original authors' or another ResNet "
         "CycleGAN's), .onnx file, a name of configs/cyclegan/metafile.yml, or a folder of them "
         "for a sheet of all styles")  # fmt: skip
-    add("inputs", nargs="+", metavar="INPUT",
-        help="images, videos, folders, patterns, a camera's number, or - for standard input")  # fmt: skip
+    add("inputs", nargs="+", metavar="INPUT", help="images, videos, folders, patterns, "
+        "a camera's number, or - for standard input")  # fmt: skip
     add("--checkpoint", dest="more", nargs="+", default=[], metavar="CKPT",
         help="further checkpoints: one labelled sheet of each image in every style")  # fmt: skip
     add("--to", metavar="DOMAIN", help="target domain (default: the model's)")
     add("--out", type=Path, metavar="PATH", help="folder, or a file for one input, or - for "
         "standard output (default: work_dirs/translated/DOMAIN)")  # fmt: skip
     add("--size", type=size, metavar="native|N", help="work at short side N (default: native)")
-    add("--tile", type=tile, metavar="auto|off|N",
-        help="translate large images in parts of N rows (default: auto, as the memory demands)")  # fmt: skip
+    add("--tile", type=tile, metavar="auto|off|N", help="translate large images in parts of "
+        "N rows (default: auto, as the memory demands)")  # fmt: skip
     add("--batch-size", type=number, default=1, metavar="N", help="images at once (default: 1)")
     add("--bits", type=int, choices=(8, 16), default=8, help="16 for PNG or TIFF of 16 bits")
     add("--device", default="auto", help="auto, cpu, cuda:N or mps (default: auto)")
@@ -80,15 +87,13 @@ def parse_args() -> argparse.Namespace:
 def process_share() -> tuple[int, int, int]:
     """(rank, number of processes, rank on this machine) as torchrun says."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    return (
-        tuple(int(os.environ[n]) for n in names)
-        if all(n in os.environ for n in names)
-        else (0, 1, 0)
-    )
+    if not all(name in os.environ for name in names):
+        return 0, 1, 0
+    return tuple(int(os.environ[name]) for name in names)
 
 
-def pipe(translator: Translator, args: argparse.Namespace) -> None:
-    """Translate standard input, or write one picture to standard output."""
+def translate_pipe(translator: Translator, args: argparse.Namespace) -> None:
+    """Translate standard input, or one image to standard output."""
     if len(args.inputs) > 1:
         raise ValueError(f"- stands for one image; got {len(args.inputs)} inputs")
     name = args.inputs[0]
@@ -96,10 +101,12 @@ def pipe(translator: Translator, args: argparse.Namespace) -> None:
     try:
         picture = decode_picture(data, translator.channels(args.to), args.bits)
     except ValueError as error:
-        raise ValueError(
-            f"cannot read {'standard input' if name == '-' else name}: {error}"
-        ) from None
-    picture.pixels = translator(picture.pixels, args.to, args.size)
+        source = "standard input" if name == "-" else name
+        raise ValueError(f"cannot read {source}: {error}") from None
+    result = translator(picture.pixels, args.to, args.size)
+    if args.compare:
+        result, picture.alpha = side_by_side(picture.pixels, result), None
+    picture.pixels = result
     if args.out in (None, Path("-")):
         sys.stdout.buffer.write(encode_picture(picture, ".png"))
     else:
@@ -107,27 +114,73 @@ def pipe(translator: Translator, args: argparse.Namespace) -> None:
         write_picture(args.out, picture)
 
 
-def sheet(args: argparse.Namespace) -> int:
+def make_sheets(args: argparse.Namespace) -> int:
     """One labelled sheet of each image in every style."""
-    ...
+    styles = find_styles([args.checkpoint, *args.more])
+    jobs = plan(args.inputs, args.out or Path("work_dirs", "translated", "styles"))
+    failed: dict = {}
+    for source, target in jobs.items():
+        if target.exists() and not args.overwrite:
+            print(f"{target} is already there; --overwrite makes it again")
+            continue
+        sheet, unusable = contact_sheet(
+            styles, read_picture(source).pixels, args.to, args.size, args.device, args.precision
+        )
+        failed |= unusable
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(target, Picture(sheet))
+        print(f"{source} in {len(styles) - len(unusable)} styles: {target}")
+    for reason in failed.values():
+        print(f"failed: {reason}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def report(found: Report, to: str, out: Path) -> int:
-    """Say what was done, and return the exit code."""
+def translate_many(translator: Translator, args: argparse.Namespace) -> int:
+    """Images and videos to files."""
+    to = args.to or translator.default_domain
+    out = args.out or Path("work_dirs", "translated", to)
+    video = ("start", "end", "fps", "quality", "codec", "stabilise")
+    found = translate_files(
+        translator, args.inputs, out, to, args.size, args.batch_size, args.bits,
+        args.compare, args.overwrite, process_share()[:2],
+        **{name: getattr(args, name) for name in video},
+    )  # fmt: skip
     if found.kept:
         print(f"{len(found.kept)} already there; --overwrite translates them again")
     print(f"{len(found.done)} translated to {to}: {out}")
     for line in found.notes:
         print(f"note: {line}", file=sys.stderr)
-    for line in found.failed.values():
-        print(f"failed: {line}", file=sys.stderr)
+    for reason in found.failed.values():
+        print(f"failed: {reason}", file=sys.stderr)
     return 1 if found.failed else 0
 
 
 def main() -> int:
-    """Translate, and say where the pictures are and which failed."""
+    """Translate, and say where the results are and what failed."""
     args = parse_args()
-    ...
+    if args.more or Path(args.checkpoint).is_dir():
+        return make_sheets(args)
+    device = args.device
+    if device == "auto" and torch.cuda.is_available():
+        device = f"cuda:{process_share()[2] % torch.cuda.device_count()}"
+    translator = Translator(args.config, args.checkpoint, device, args.precision, args.tile)
+    if args.to:
+        translator.network(args.to)
+    if "-" in (*args.inputs, str(args.out)):
+        translate_pipe(translator, args)
+        return 0
+    if is_camera(args.inputs[0]):
+        from mmgen_ext.inference.camera import translate_camera
+
+        if len(args.inputs) > 1:
+            raise ValueError(f"a camera is translated alone; got {len(args.inputs)} inputs")
+        frames = translate_camera(
+            translator, int(args.inputs[0]), args.to, args.size, args.out, args.compare,
+            args.stabilise,
+        )  # fmt: skip
+        print(f"{frames} frames translated" + (f": {args.out}" if args.out else ""))
+        return 0
+    return translate_many(translator, args)
 
 
 if __name__ == "__main__":

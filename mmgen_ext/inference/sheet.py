@@ -14,6 +14,7 @@ import numpy as np
 from ..pictures import resize_image
 from .labels import text_lines
 from .translator import Translator
+from .zoo import find_weights
 
 STYLE_SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 _WHITE = dict(mode="constant", constant_values=255)
@@ -21,19 +22,18 @@ _TEXT = 18  # Height of the labels, in pixels.
 
 
 def find_styles(paths: Iterable[str | os.PathLike]) -> list[Path]:
-    """Trained models among files and folders: a folder's own, in the order people count in.
+    """Trained models: files, names, and those of folders in the order people count in.
 
     Raises:
-        FileNotFoundError: If a path does not exist, or a folder holds no model.
+        FileNotFoundError: If there is no such file, folder or name, or a folder holds no model.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir():
             found |= dict.fromkeys(_models_in(path))
-        elif path.exists():
-            found[path] = None
         else:
-            raise FileNotFoundError(f"no checkpoint or folder {path}")
+            find_weights(path)
+            found[path] = None
     if not found:
         raise FileNotFoundError("no checkpoints were named; expected files or a folder")
     return list(found)

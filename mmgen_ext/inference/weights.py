@@ -108,7 +108,20 @@ def build_generators(model: Mapping) -> nn.ModuleDict:
             f"model {model.get('type')!r} is no translation model: it names no `generator`, or no "
             f"`domains` or `reachable_domains`"
         )
-    return nn.ModuleDict({domain: build_module(model["generator"]) for domain in domains})
+    generator = _as_ours(model["generator"])
+    return nn.ModuleDict({domain: build_module(generator) for domain in domains})
+
+
+def _as_ours(generator: Mapping) -> dict:
+    """Config of the same network of our layers, where there is one: those translate in strips."""
+    generator = dict(generator)
+    norms = ({"type": "IN"}, {"type": "IN", "affine": False}, {"type": "IN", "affine": True})
+    norm = dict(generator.get("norm_cfg") or norms[0])
+    if generator["type"] not in ("ResnetGenerator", "mmgen.ResnetGenerator") or norm not in norms:
+        return generator
+    generator.pop("norm_cfg", None), generator.pop("init_cfg", None)
+    kind = "instance_affine" if norm.get("affine") else "instance"
+    return {**generator, "type": "mmgen_ext.ResnetGenerator", "norm": kind}
 
 
 def load_generators(cfg: Config, checkpoint: Mapping, name: str) -> nn.ModuleDict:

@@ -1,4 +1,4 @@
-"""tools/train.py in processes of its own that start within milliseconds: imports are done once."""
+"""Tools in processes of their own that start within milliseconds: imports are done once."""
 
 import importlib
 import multiprocessing
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 # A forkserver imports torch, mmcv and mmgen once and is forked for each process.
 METHOD = "spawn" if sys.platform == "win32" else "forkserver"
 CONTEXT = multiprocessing.get_context(METHOD)
