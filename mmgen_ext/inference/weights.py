@@ -80,6 +80,8 @@ def with_config(
         return Config(dict(plain)), content
     theirs = mmgen_files.config_in_meta(content)
     if theirs and {"domains", "reachable_domains"} & set(theirs["model"]):
+        if domains and domains[1] in theirs["model"].get("reachable_domains", ()):
+            theirs["model"]["default_domain"] = domains[1]
         return Config(theirs), content
     if old:
         content = mmgen_files.rename_by_made(content, domains or pair_of(path) or ("a", "b"))
