@@ -70,7 +70,8 @@ def with_config(
         cfg = config if isinstance(config, Config) else load_config(config)
         if old:
             pair = cfg.model.get("domains") or cfg.model.get("reachable_domains") or ("a", "b")
-            cfg.model.setdefault("reachable_domains", list(pair))
+            if not is_ours(cfg.model):  # A config from before 0.3 names no domains.
+                cfg.model.setdefault("reachable_domains", list(pair))
             content = mmgen_files.rename_by_made(content, pair, cfg)
         return cfg, content
     plain = (content.get("mmgen_ext") or {}).get("config")

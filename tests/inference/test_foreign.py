@@ -367,6 +367,19 @@ def test_a_named_config_binds_also_for_names_from_before_mmgen_0_3(photos, tmp_p
     assert np.abs(got.astype(int) - own_pixels(networks["a"], bgr)).max() <= 1
 
 
+def test_a_config_of_ours_binds_too_and_is_left_as_it_is(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(
+        "model = dict(type='mmgen_ext.CycleGAN', domains=['day', 'night'], generator=dict("
+        "type='mmgen_ext.ResnetGenerator', base_channels=4, num_blocks=1))\n"
+    )
+    networks = mmgens_file(tmp_path / "x.pth", ("a", "b"), meta=old())
+    cfg, generators, _ = load_trained(config, tmp_path / "x.pth")
+    assert "reachable_domains" not in cfg.model
+    first = next(networks["a"].parameters())
+    assert torch.equal(next(generators["night"].parameters()), first)
+
+
 def their_state(**changes):
     state = TheirResnet(blocks=3).state_dict()
     return {**state, **changes}
