@@ -17,6 +17,7 @@ _WRAPPERS = {"module", "state_dict", "model", "net", "params", "weights", "netwo
 _OTHERS = {"meta", "mmgen_ext", "optimizer", "discriminators"}
 # horse2zebra, also in latest_horse2zebra_net_G.
 _PAIR = re.compile(r"(?<![a-zA-Z])([a-zA-Z]{2,})2([a-zA-Z]{2,})")
+_AVERAGED = re.compile(r"(^|_)ema(_|$)", re.IGNORECASE)
 # G_A of the original authors takes A and makes B.
 _TO_B = re.compile(r"(?<![a-z])(net_?)?G_A$|A2B|AtoB|(?<![A-Za-z])AB(?![A-Za-z])")
 _TO_A = re.compile(r"(?<![a-z])(net_?)?G_B$|B2A|BtoA|(?<![A-Za-z])BA(?![A-Za-z])")
@@ -38,17 +39,19 @@ def adopt(
     Raises:
         ValueError: If no generator of ours is in it: with the nearest match.
     """
-    found = find_generators(content)
-    if isinstance(found, Unlike):
+    try:
+        found = find_generators(content)
+    except Unlike as fault:
         raise ValueError(
-            f"{file} holds no config and no generator that is known: {found}. "
+            f"{file} holds no config and no generator that is known: {fault}. "
             f"Name the config file it was trained with instead of auto"
-        )
+        ) from fault
     made: dict[str, tuple[dict, dict]] = {}
     pair = tuple(domains or pair_of(file) or ("A", "B"))
-    named = bool(domains) or pair != ("A", "B")
+    # Of a file named horse2zebra, the only generator makes zebras.
+    only = pair[1] if len(found) == 1 and pair != ("A", "B") else None
     for parts, network in found.items():
-        target = _target(parts, file, pair, named)
+        target = _target(parts, file, pair, only)
         if target in made:
             raise ValueError(f"{file} holds several generators of domain {target!r}")
         made[target] = network
@@ -59,17 +62,22 @@ def adopt(
     }
 
 
-def find_generators(content: Mapping) -> dict[tuple[str, ...], tuple[dict, dict]] | Unlike:
-    """Generators by their place in a file, or the nearest fault if there are none.
+def find_generators(content: Mapping) -> dict[tuple[str, ...], tuple[dict, dict]]:
+    """Config and weights of generators by their place in a file.
 
     Averaged ones are left out where the trained ones are there too.
+
+    Raises:
+        Unlike: If there are none: with what came nearest.
     """
     found: dict[tuple[str, ...], tuple[dict, dict]] = {}
     faults = [Unlike("it has no convolutions", -2)]
     for parts, state in _state_dicts(content):
         _search(parts, state, found, faults)
-    trained = {p: network for p, network in found.items() if "ema" not in "_".join(p).lower()}
-    return trained or found or max(faults, key=lambda fault: fault.depth)
+    if not found:
+        raise max(faults, key=lambda fault: fault.depth)
+    trained = {p: n for p, n in found.items() if not any(_AVERAGED.search(part) for part in p)}
+    return trained or found
 
 
 def _state_dicts(content: Mapping, parts: tuple = ()) -> Iterator[tuple[tuple, dict]]:
@@ -79,7 +87,7 @@ def _state_dicts(content: Mapping, parts: tuple = ()) -> Iterator[tuple[tuple, d
     if tensors:
         yield parts, tensors
     for key, value in strings.items():
-        if isinstance(value, Mapping) and key not in _OTHERS and "optim" not in key.lower():
+        if isinstance(value, Mapping) and key not in _OTHERS:
             yield from _state_dicts(value, (*parts, key))
 
 
@@ -108,19 +116,19 @@ def pair_of(file: Path) -> tuple[str, str] | None:
     return None
 
 
-def _target(parts: tuple[str, ...], file: Path, pair: tuple[str, str], named: bool) -> str:
+def _target(parts: tuple[str, ...], file: Path, pair: tuple[str, str], only: str | None) -> str:
     """The domain that the generator at a place in a file makes."""
-    for i, part in enumerate(parts[:-1]):
-        if part.startswith("generators"):  # ours and mmgen's names
-            return parts[i + 1]
     telling = [part for part in parts if part.lower() not in _WRAPPERS]
+    for i, part in enumerate(telling[:-1]):
+        if part.startswith("generators"):  # ours and mmgen's names
+            return telling[i + 1]
     for text in (*telling[::-1], file.stem):
         if _TO_B.search(text):
             return pair[1]
         if _TO_A.search(text):
             return pair[0]
-    if named:
-        return pair[1]
+    if only:
+        return only
     # A module's name can hold no dots.
     name = re.sub(r"\W+", "_", telling[-1]) if telling else "output"
     return "output" if name.lower() in ("g", "netg") else name

@@ -70,7 +70,8 @@ def with_config(
         cfg = config if isinstance(config, Config) else load_config(config)
         if old:
             pair = cfg.model.get("domains") or cfg.model.get("reachable_domains") or ("a", "b")
-            cfg.model.setdefault("reachable_domains", list(pair))
+            if not is_ours(cfg.model):  # A config from before 0.3 names no domains.
+                cfg.model.setdefault("reachable_domains", list(pair))
             content = mmgen_files.rename_by_made(content, pair, cfg)
         return cfg, content
     plain = (content.get("mmgen_ext") or {}).get("config")
@@ -80,6 +81,8 @@ def with_config(
         return Config(dict(plain)), content
     theirs = mmgen_files.config_in_meta(content)
     if theirs and {"domains", "reachable_domains"} & set(theirs["model"]):
+        if domains and domains[1] in theirs["model"].get("reachable_domains", ()):
+            theirs["model"]["default_domain"] = domains[1]
         return Config(theirs), content
     if old:
         content = mmgen_files.rename_by_made(content, domains or pair_of(path) or ("a", "b"))

@@ -213,6 +213,11 @@ def test_vintagify_gives_its_own_pixels(photos):
             ["B", "A"],
         ),
         (lambda a, b: {"gen_winter": a, "gen_summer": b}, "x.pth", ["gen_winter", "gen_summer"]),
+        (
+            lambda a, b: {"gen_horse": a, "gen_zebra": b},
+            "horse2zebra.pth",
+            ["gen_horse", "gen_zebra"],
+        ),
         (lambda a, b: {"trained": {"G_A": a}, "ema": {"G_A": b}}, "x.pth", ["B"]),
     ],
 )
@@ -225,6 +230,13 @@ def test_generators_are_found_wherever_they_are_in_a_file(wrap, name, domains, p
     assert set(translator.domains) == set(domains)
     for network, domain in zip(networks, domains, strict=False):
         check_pixels(translator, network, photos["chelsea"][100:132, 200:232], domain)
+
+
+def test_the_old_file_format_of_torch_is_read(photos, tmp_path):
+    network = draw(TheirResnet(blocks=1))
+    path = tmp_path / "latest_net_G.pth"
+    torch.save(network.state_dict(), path, _use_new_zipfile_serialization=False)
+    check_pixels(Translator(None, path, device="cpu"), network, photos["rocket"][100:140, 200:240])
 
 
 def test_layers_sorted_as_texts_are_put_in_the_order_of_their_numbers(photos, tmp_path):
@@ -252,7 +264,9 @@ def mmgens_file(path, domains=("horse", "zebra"), prefix="generators", norm=None
     return networks
 
 
-@pytest.mark.parametrize("prefix", ["generators", "module.generators", "generators_ema"])
+@pytest.mark.parametrize(
+    "prefix", ["generators", "module.generators", "generators.module", "generators_ema"]
+)
 @pytest.mark.parametrize("norm", [dict(type="IN"), dict(type="IN", affine=True)], ids=str)
 def test_mmgens_names_without_a_config_are_bgr(prefix, norm, photos, tmp_path):
     networks = mmgens_file(tmp_path / "iter_5.pth", prefix=prefix, norm=norm)
@@ -287,6 +301,13 @@ def test_the_config_that_mmgen_writes_into_meta_is_read_as_data(tmp_path):
     mmgens_file(tmp_path / "evil.pth", meta=dict(mmgen_version="0.7.3", config=evil))
     assert Translator(None, tmp_path / "evil.pth", device="cpu").default_domain == "zebra"
     assert not (tmp_path / "owned").exists()
+
+
+def test_a_named_config_takes_the_names_of_a_wrapped_model_too(photos, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(CONFIG_TEXT)
+    mmgens_file(tmp_path / "x.pth", prefix="module.generators")
+    assert Translator(config, tmp_path / "x.pth", device="cpu").domains == ["horse", "zebra"]
 
 
 def old(direction="a2b"):
@@ -344,6 +365,19 @@ def test_a_named_config_binds_also_for_names_from_before_mmgen_0_3(photos, tmp_p
     translator = Translator(config, tmp_path / "x.pth", device="cpu")
     got = translator(bgr, to="a")
     assert np.abs(got.astype(int) - own_pixels(networks["a"], bgr)).max() <= 1
+
+
+def test_a_config_of_ours_binds_too_and_is_left_as_it_is(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(
+        "model = dict(type='mmgen_ext.CycleGAN', domains=['day', 'night'], generator=dict("
+        "type='mmgen_ext.ResnetGenerator', base_channels=4, num_blocks=1))\n"
+    )
+    networks = mmgens_file(tmp_path / "x.pth", ("a", "b"), meta=old())
+    cfg, generators, _ = load_trained(config, tmp_path / "x.pth")
+    assert "reachable_domains" not in cfg.model
+    first = next(networks["a"].parameters())
+    assert torch.equal(next(generators["night"].parameters()), first)
 
 
 def their_state(**changes):
