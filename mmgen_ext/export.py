@@ -17,14 +17,13 @@ import numpy as np
 import skimage.data
 import torch
 from torch import Tensor, nn
-from torch.onnx.operators import shape_as_tensor
 
 from . import __version__
 from .config import is_ours
 from .files import replacing
 from .inference.onnx_file import Metadata, with_metadata
 from .inference.onnx_network import OnnxNetwork, load_onnx
-from .inference.sizing import network_sizes
+from .inference.processed import Processed, with_own_statistics
 from .inference.translator import Translator
 from .inference.weights import load_trained
 from .pictures import resize_image
@@ -67,49 +66,6 @@ class Report:
     num_bytes: int
 
 
-class Processed(nn.Module):
-    """A generator between uint8 pictures of any size, as the Translator puts it.
-
-    Args:
-        network: float32 (N, C, H, W) to [-1, 1].
-        normalization: (mean, std, to_rgb) on the scale 0 to 1.
-    """
-
-    def __init__(self, network: nn.Module, normalization: tuple[np.ndarray, np.ndarray, bool]):
-        super().__init__()
-        self.network = network
-        self.size_divisor, self.min_size = network_sizes(network)
-        mean, std, self.to_rgb = normalization
-        self.register_buffer("mean", torch.as_tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.as_tensor(std).view(1, -1, 1, 1))
-
-    def prepare(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, C) to what the network takes, mirrored at the bottom and right."""
-        height, width = shape_as_tensor(images)[1:3].unbind()
-        images = images.index_select(1, self.mirrored(height))
-        images = images.index_select(2, self.mirrored(width))
-        images = images.flip(3) if self.to_rgb else images
-        return (images.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
-
-    def mirrored(self, side: Tensor) -> Tensor:
-        """Which pixels of a side make up the padded one: 0 1 2 3 becomes 0 1 2 3 2 1 0 1 ...
-
-        Tensor operations throughout, so that the graph computes it for each size anew.
-        """
-        divisor = self.size_divisor
-        padded = ((side + divisor - 1) // divisor * divisor).clamp(min=self.min_size)
-        period = (2 * side - 2).clamp(min=1)
-        index = torch.arange(padded) % period
-        return torch.minimum(index, period - index)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Translate uint8 (N, H, W, C), BGR if C is 3, to uint8 (N, H, W, C')."""
-        height, width = shape_as_tensor(images)[1:3].unbind()
-        made = self.network(self.prepare(images))[:, :, :height, :width]
-        made = made.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-        return made.flip(3) if self.to_rgb else made
-
-
 def export_onnx(
     config: str | os.PathLike | None,
     checkpoint: str | os.PathLike,
@@ -145,10 +101,10 @@ def export_onnx(
         raise ValueError(f"{checkpoint} is exported already; expected a checkpoint")
     # The Translator's own is rearranged for this machine.
     cfg, generators, _ = load_trained(config, checkpoint)
-    network = generators[to] if is_ours(cfg.model) else _with_own_statistics(generators[to])
+    network = generators[to] if is_ours(cfg.model) else with_own_statistics(generators[to])
     normalization = (translator.mean, translator.std, translator.to_rgb)
     processed = Processed(network, normalization).eval()
-    example = torch.from_numpy(np.concatenate(_photographs(translator.channels(to))[1:2]))
+    example = torch.from_numpy(_photographs(translator.channels(to))[0][:, :64, :64])
     graph = _trace(processed if with_processing else network, processed, example, opset)
     made = network(processed.prepare(example)).shape[1]
     metadata = _describe(translator, to, processed, made, with_processing)
@@ -179,17 +135,6 @@ def _check_arguments(out: Path, opset: int) -> None:
         raise ValueError(f"{out} ends in {out.suffix!r}; expected .onnx")
     if opset not in OPSETS:
         raise ValueError(f"opset {opset} is not known; expected {OPSETS[0]} to {OPSETS[-1]}")
-
-
-def _with_own_statistics(network: nn.Module) -> nn.Module:
-    """Replace batch norms, applied picture by picture, by the instance norms they equal."""
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.BatchNorm2d):
-                norm = nn.InstanceNorm2d(child.num_features, child.eps, affine=child.affine)
-                norm.weight, norm.bias = child.weight, child.bias
-                setattr(parent, name, norm)
-    return network.eval()
 
 
 def _trace(module: nn.Module, processed: Processed, example: Tensor, opset: int) -> bytes:

@@ -96,11 +96,9 @@ def check_seal(path: str | os.PathLike) -> None:
     A file without one, or one that another tool wrote anew (a quantizer), passes.
     """
     data = Path(path).read_bytes()
-    seal = _SEAL.search(data[-_SEAL_SIZE:])
     size = len(data) - _SEAL_SIZE
-    if (
-        seal
-        and int(seal[1]) == size
-        and hashlib.sha256(data[:size]).hexdigest() != seal[2].decode()
-    ):
+    seal = _SEAL.search(data[-_SEAL_SIZE:])
+    if not seal or int(seal[1]) != size:
+        return
+    if hashlib.sha256(data[:size]).hexdigest() != seal[2].decode():
         raise ValueError(f"{path} is damaged: its checksum does not match; export it again")

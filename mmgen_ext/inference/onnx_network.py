@@ -143,6 +143,8 @@ def _open(path: Path, device: str, threads: int | None):
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
+    # Threads that wait by spinning take the cores from reading, writing and PyTorch.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # What goes wrong is raised as well.
     providers = _providers(device, onnxruntime.get_available_providers())
     try:

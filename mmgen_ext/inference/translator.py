@@ -40,7 +40,7 @@ def load_exported(
         ValueError: If it cannot be used, or not in this precision.
     """
     if precision not in ("auto", "fp32"):
-        raise ValueError(f"precision={precision!r} does not go with {path}: .onnx runs in fp32")
+        raise ValueError(f"precision={precision!r} is not for {path}; .onnx files run in fp32")
     network, domain, normal, source = load_onnx(path, device)
     domains = [name for name in (source, domain) if name]
     model = dict(type="mmgen_ext.CycleGAN", domains=domains, default_domain=domain)

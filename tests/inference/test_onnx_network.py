@@ -68,7 +68,7 @@ def test_translator_takes_the_file_with_any_config(exported, tiny_config, photos
 
 
 def test_other_precision_than_the_files_is_refused(exported):
-    with pytest.raises(ValueError, match=r"'bf16' does not go with .*fp32"):
+    with pytest.raises(ValueError, match=r"'bf16' is not for .*fp32"):
         Translator(None, exported / "network.onnx", precision="bf16")
 
 

@@ -1,6 +1,7 @@
 """The contact sheet: which models there are, and one picture in the style of each."""
 
 import gc
+import os
 import shutil
 import weakref
 
@@ -46,6 +47,7 @@ def test_latest_is_left_out_only_where_it_is_another_names_file(trained, tmp_pat
     assert names == ["iter_2.pth", "iter_4.pth", "iter_6.pth"]
     for name, text in (("iter_1.pth", "1"), ("latest.pth", "2")):
         (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (0, 0))  # Neither size nor time tells them apart.
     assert [path.name for path in find_styles([tmp_path])] == ["iter_1.pth", "latest.pth"]
 
 
@@ -154,6 +156,13 @@ def test_original_comes_first_and_every_picture_is_there_in_rows(picture):
     for y, x in places:  # Above each there is a name, and beside it white.
         assert made[y - 20 : y, x : x + 90].min() < 100
         assert made[y : y + 60, x + 90 : x + 95].min() == 255
+
+
+def test_short_name_beside_a_long_one_stands_on_its_picture(picture):
+    made = style_sheet(picture // 2 + 50, {"long " * 20: picture // 2})
+    y, x = find(made, picture // 2 + 50)
+    assert made[y - 20 : y, x : x + 90].min() < 100
+    assert made[: y - 30, x : x + 90].min() == 255
 
 
 def test_cells_are_at_most_as_large_as_asked_for(photos):
