@@ -27,7 +27,7 @@ PRECISIONS = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-DEFAULT_TILE = 256
+DEFAULT_TILE = 64
 
 
 def load_exported(

@@ -61,7 +61,7 @@ def test_files_and_folders_are_each_taken_once_in_the_order_named(tmp_path):
 def test_nothing_to_find_gets_a_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no models in .* \(looked for \.pth .*\.onnx\)"):
         find_styles([tmp_path])
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint or folder .*no\.pth"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*no\.pth"):
         find_styles([tmp_path / "no.pth"])
     with pytest.raises(FileNotFoundError, match="no checkpoints were named"):
         find_styles([])

@@ -51,7 +51,8 @@ def test_standard_input_to_standard_output(trained, photo, tmp_path):
     assert result.returncode == 0, result.stderr
     piped = np.asarray(Image.open(io.BytesIO(result.stdout)))
     expected = translate(trained / "latest.pth", photo, tmp_path / "new.png", "a")
-    assert np.array_equal(piped, np.asarray(Image.open(expected[0])))
+    difference = np.abs(piped.astype(int) - np.asarray(Image.open(expected[0])))
+    assert difference.max() <= 1  # by another number of threads
     broken = subprocess.run(run, input=b"no picture", capture_output=True, cwd=tmp_path)
     assert broken.returncode == 1 and not broken.stdout
     assert broken.stderr.decode().strip() == "error: cannot read standard input: not an image"
