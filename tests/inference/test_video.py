@@ -15,8 +15,9 @@ import pytest
 from clips import Identity, Invert, number_of, numbered, read_clip, read_sound, write_clip
 
 import mmgen_ext
+from mmgen_ext.inference.finish import split_screen
 from mmgen_ext.inference.translator import Translator
-from mmgen_ext.inference.video import VideoInterrupted, resample, split_screen, translate_video
+from mmgen_ext.inference.video import VideoInterrupted, resample, translate_video
 from mmgen_ext.inference.video_reader import Frame, VideoReader, probe
 
 av = pytest.importorskip("av")
