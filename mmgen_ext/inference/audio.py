@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from .video_reader import load_av, open_input
+from .video_info import load_av, open_input
 
 # What players take in a container, where FFmpeg would write more than that.
 _MP4 = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}

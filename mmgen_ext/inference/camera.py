@@ -87,7 +87,10 @@ class Newest:
     """
 
     def __init__(self, index: int):
+        # OpenCV tells at length what the sentence below says.
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._camera = cv2.VideoCapture(index)
+        cv2.utils.logging.setLogLevel(level)
         # Cameras take a moment to wake.
         if not self._camera.isOpened() or not any(self._camera.read()[0] for _ in range(5)):
             self._camera.release()

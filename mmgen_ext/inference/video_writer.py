@@ -13,7 +13,7 @@ import numpy as np
 
 from .audio import Audio
 from .colours import Colours, from_bgr
-from .video_reader import load_av
+from .video_info import load_av
 
 # The containers that hold what is written here, any frame times included, by suffix.
 CONTAINERS = {
