@@ -110,7 +110,8 @@ def translate_video(
             target, info.width, info.height, tick, rate, codec, quality,
             info.colours, info.sample_aspect, info.metadata,
         ) as writer:  # fmt: skip
-            writer.add_audio(source, info.origin + Fraction(start or 0), bool(start))
+            length = None if end is None else Fraction(end) - Fraction(start or 0)
+            writer.add_audio(source, info.origin + Fraction(start or 0), bool(start), length)
             with tqdm(
                 total=reader.expect(rate), unit="frame", disable=not sys.stderr.isatty()
             ) as bar:
@@ -119,7 +120,6 @@ def translate_video(
                 if interrupts.asked:
                     raise KeyboardInterrupt
                 raise ValueError(f"no frame of {source} can be decoded in the chosen time")
-            length = None if end is None else Fraction(end) - Fraction(start or 0)
             fault = writer.finish(writer.seconds if interrupts.asked else length)
         done = VideoReport(target, writer.num_frames, float(writer.seconds))
         if interrupts.asked:

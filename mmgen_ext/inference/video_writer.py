@@ -140,9 +140,11 @@ class VideoWriter:
         stream.options = _quality(codec, quality)
         return stream
 
-    def add_audio(self, source: Path, begin: Fraction, trimmed: bool) -> None:
+    def add_audio(
+        self, source: Path, begin: Fraction, trimmed: bool, end: Fraction | None = None
+    ) -> None:
         """Carry the sound of a file, before the first frame is written; see Audio."""
-        self._audio = self._stack.enter_context(Audio(source, self._output, begin, trimmed))
+        self._audio = self._stack.enter_context(Audio(source, self._output, begin, trimmed, end))
 
     def write(self, image: np.ndarray, pts: int, duration: int) -> None:
         """Encode uint8 (H, W, 3), BGR, shown from `pts` for `duration`, in ticks.
