@@ -8,6 +8,7 @@ import numpy as np
 FLOW_SIDE = 256  # Short side at which motion is looked for, in pixels.
 _TOLERANCE = 9.0  # Difference of source pixels, of 255, that noise and compression explain.
 _KEEP = 0.9  # Share of the last output at full strength: a time constant of ten frames.
+_CUT = 0.2  # Share of edges found again, under which a picture is another one; at cuts it is 0.02.
 _FLASH = 3  # Frames that a flash may last.
 
 
@@ -49,21 +50,26 @@ class Stabiliser:
         small = [_shrink(image, FLOW_SIDE) for image in (self._source, source)]
         flow = backward_flow(*small)
         weight = consistency(*small, flow)
-        if _textured_share(weight, small[1]) < 0.4:
+        if _textured_share(weight, small[1]) < _CUT:
             self._held += 1
             if self._held <= _FLASH and _same_scene(*small):
                 return translated  # A flash: what was before it is what comes after it.
             return self._restart(source, translated)
         self._held = 0
-        target = translated.astype(np.float32)
         height, width = source.shape[:2]
         still = _still(self._source, source, flow)[..., None]
         slow = self._slow_change(translated, flow, weight)
         slow = cv2.resize(slow, (width, height), interpolation=cv2.INTER_LINEAR)
-        # C = keep * (still * (last - now) + (1 - still) * slow)
-        change = slow + still * (self._output - target - slow)
-        self._source, self._output = source, target + self.keep * change
-        return self._output.round().clip(0, 255).astype(np.uint8)
+        # now + keep * (still * (last - now) + (1 - still) * slow), in place: these are large.
+        change = self._output
+        change -= translated
+        change -= slow
+        change *= still
+        change += slow
+        change *= self.keep
+        change += translated
+        self._source = source
+        return change.round().clip(0, 255).astype(np.uint8)
 
     def _restart(self, source: np.ndarray, translated: np.ndarray) -> np.ndarray:
         self._source, self._output = source, translated.astype(np.float32)
@@ -74,13 +80,14 @@ class Stabiliser:
         self, translated: np.ndarray, flow: np.ndarray, weight: np.ndarray
     ) -> np.ndarray:
         """Last output, moved, less the translation: its low frequencies, (h, w, 3) in 0..255."""
-        now = _like(translated, flow).astype(np.float32)
-        difference = warp(_like(self._output, flow), flow) - now
-        blur = dict(ksize=(0, 0), sigmaX=min(flow.shape[:2]) / 10)
+        difference = warp(_like(self._output, flow), flow) - _like(translated, flow)
+        weight = weight[..., None]
+        # Small enough that a blur over a tenth of the picture costs little.
+        summed, sure = (_shrink(image, 32) for image in (difference * weight, weight))
+        blur = dict(ksize=(0, 0), sigmaX=min(summed.shape[:2]) / 10)
+        summed, sure = (cv2.GaussianBlur(image, **blur) for image in (summed, sure))
         # A mean over what can be compared, weighted by distance; too little of it counts less.
-        sure = cv2.GaussianBlur(weight, **blur)[..., None]
-        summed = cv2.GaussianBlur(difference * weight[..., None], **blur)
-        return summed / np.maximum(sure, 0.1)
+        return summed / np.maximum(sure, 0.1)[..., None]
 
 
 def warped_error(
@@ -152,8 +159,8 @@ def _still(previous: np.ndarray, current: np.ndarray, flow: np.ndarray) -> np.nd
     height, width = current.shape[:2]
     scale = width / flow.shape[1]
     speed = np.hypot(flow[..., 0], flow[..., 1]) * scale
-    # Blending what creeps by a third of a pixel would blur it by three.
-    resting = np.clip((0.3 - speed) / 0.2, 0, 1)
+    # Blending over ten frames what creeps by a fifth of a pixel would blur it by two.
+    resting = np.clip((0.2 - speed) / 0.15, 0, 1)
     resting = cv2.resize(resting, (width, height), interpolation=cv2.INTER_LINEAR)
     return _likeness(previous, current) * resting
 

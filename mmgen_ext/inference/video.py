@@ -11,12 +11,11 @@ from fractions import Fraction
 from math import floor
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from .finish import Finish, FrameTranslator
 from .overlap import Ahead, Behind, Interrupts
-from .stabilise import Stabiliser
 from .video_reader import Frame, VideoReader
 from .video_writer import VideoWriter, check_output
 
@@ -95,9 +94,12 @@ def translate_video(
         VideoInterrupted: On Ctrl-C or SIGTERM, after the file was completed with what was done.
     """
     source, target = Path(source), Path(target)
-    codec = codec or ("libvpx-vp9" if target.suffix.lower() == ".webm" else "libx264")
-    check_output(target, codec)
-    _check(translator, to, fps, source, target)
+    codec = check_output(target, codec)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ValueError(f"{target} is the input itself; name another file")
+    if fps is not None and not 0 < fps <= 1000:
+        raise ValueError(f"--fps is {fps:g}; expected frames per second, up to 1000")
+    translate, finish = FrameTranslator(translator, to, size), Finish(stabilise, compare)
     with VideoReader(source, start, end) as reader, Interrupts() as interrupts:
         info, frames = reader.info, iter(reader)
         tick, rate = info.time_base, info.rate
@@ -108,17 +110,16 @@ def translate_video(
             target, info.width, info.height, tick, rate, codec, quality,
             info.colours, info.sample_aspect, info.metadata,
         ) as writer:  # fmt: skip
-            writer.add_audio(source, info.origin + Fraction(start or 0), bool(start))
-            finish = finishing(writer, stabilise, compare)
+            length = None if end is None else Fraction(end) - Fraction(start or 0)
+            writer.add_audio(source, info.origin + Fraction(start or 0), bool(start), length)
             with tqdm(
                 total=reader.expect(rate), unit="frame", disable=not sys.stderr.isatty()
             ) as bar:
-                _pipe(frames, translator, to, size, batch_size, finish, interrupts, bar)
+                _pipe(frames, translate, _writing(writer, finish), batch_size, interrupts, bar)
             if not writer.num_frames:
                 if interrupts.asked:
                     raise KeyboardInterrupt
                 raise ValueError(f"no frame of {source} can be decoded in the chosen time")
-            length = None if end is None else Fraction(end) - Fraction(start or 0)
             fault = writer.finish(writer.seconds if interrupts.asked else length)
         done = VideoReport(target, writer.num_frames, float(writer.seconds))
         if interrupts.asked:
@@ -126,34 +127,20 @@ def translate_video(
         return replace(done, lost="; ".join(filter(None, (reader.damage(), fault))) or None)
 
 
-def _check(translator, to: str | None, fps: float | None, source: Path, target: Path) -> None:
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ValueError(f"{target} is the input itself; name another file")
-    if fps is not None and not 0 < fps <= 1000:
-        raise ValueError(f"--fps is {fps:g}; expected frames per second, up to 1000")
-    if translator.channels(to) not in (1, 3):
-        raise ValueError(f"this model takes {translator.channels(to)} channels; a video has 1 or 3")
-
-
 def _pipe(
     frames: Iterable[Frame],
-    translator,
-    to: str | None,
-    size: int | None,
+    translate: FrameTranslator,
+    write: Callable[[tuple[Frame, np.ndarray]], None],
     batch_size: int,
-    finish: Callable[[tuple[Frame, np.ndarray]], None],
     interrupts: Interrupts,
     bar: tqdm,
 ) -> None:
-    """Decode in one thread, translate in this one, and encode in a third."""
+    """Decode in one thread, translate in this one, and write in a third."""
     room = 2 * batch_size + 2
-    with Ahead(frames, room) as ahead, Behind(finish, room) as behind:
+    with Ahead(frames, room) as ahead, Behind(write, room) as behind:
         ahead = iter(ahead)
         while batch := list(itertools.islice(ahead, batch_size)):
-            images = [frame.image for frame in batch]
-            if translator.channels(to) == 1:
-                images = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[:, :, None] for image in images]
-            results = interrupts.run(translator.batch, images, to, size)
+            results = interrupts.run(translate, [frame.image for frame in batch])
             if results is None:
                 return
             for pair in zip(batch, results, strict=True):
@@ -163,34 +150,17 @@ def _pipe(
                 return
 
 
-def finishing(
-    writer: VideoWriter, stabilise: bool | float, compare: bool
-) -> Callable[[tuple[Frame, np.ndarray]], None]:
-    """A function that takes (frame, translation), takes out flicker, compares, and writes."""
-    stabiliser = Stabiliser(float(stabilise)) if stabilise else None
+def _writing(writer: VideoWriter, finish: Finish) -> Callable[[tuple[Frame, np.ndarray]], None]:
+    """A function that writes a frame and its translation, finished."""
 
-    def finish(pair: tuple[Frame, np.ndarray]) -> None:
-        frame, image = pair
-        image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-        if stabiliser:
-            image = stabiliser(frame.image, image)
-        if compare:
-            image = split_screen(frame.image, image)
+    def write(pair: tuple[Frame, np.ndarray]) -> None:
+        frame, translated = pair
+        image = finish(frame.image, translated)
         step = frame.duration // frame.repeats
         for i in range(frame.repeats):
             writer.write(image, frame.pts + i * step, step)
 
-    return finish
-
-
-def split_screen(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Left half of one uint8 (H, W, 3) and right half of the other, a thin white line between."""
-    width = left.shape[1]
-    line = max(1, width // 400)
-    result = right.copy()
-    result[:, : width // 2] = left[:, : width // 2]
-    result[:, (width - line) // 2 : (width - line) // 2 + line] = 255
-    return result
+    return write
 
 
 def resample(frames: Iterable[Frame], time_base: Fraction, rate: Fraction) -> Iterator[Frame]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .audio import Audio
 from .colours import Colours, from_bgr
-from .video_reader import load_av
+from .video_info import load_av
 
 # The containers that hold what is written here, any frame times included, by suffix.
 CONTAINERS = {
@@ -27,9 +27,14 @@ _COMMON = ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "h264_nvenc", "hevc_
            "h264_videotoolbox", "h264_qsv", "mpeg4")  # fmt: skip
 
 
-def check_output(target: Path, codec: str) -> None:
-    """Raise a ValueError unless a video of this name can be encoded with this codec here."""
+def check_output(target: Path, codec: str | None) -> str:
+    """The encoder for a video of this name: `codec`, or the usual one of its container for None.
+
+    Raises:
+        ValueError: If there is no such container, or no such encoder here.
+    """
     av = load_av()
+    codec = codec or ("libvpx-vp9" if target.suffix.lower() == ".webm" else "libx264")
     if target.suffix.lower() not in CONTAINERS:
         raise ValueError(
             f"{target} ends in {target.suffix!r}; expected a video's ({' '.join(CONTAINERS)})"
@@ -41,6 +46,7 @@ def check_output(target: Path, codec: str) -> None:
     if found is None or found.type != "video":
         here = [name for name in _COMMON if name in av.codecs_available]
         raise ValueError(f"no encoder {codec!r} here; there are {', '.join(here)}")
+    return codec
 
 
 class VideoWriter:
@@ -134,9 +140,11 @@ class VideoWriter:
         stream.options = _quality(codec, quality)
         return stream
 
-    def add_audio(self, source: Path, begin: Fraction, trimmed: bool) -> None:
+    def add_audio(
+        self, source: Path, begin: Fraction, trimmed: bool, end: Fraction | None = None
+    ) -> None:
         """Carry the sound of a file, before the first frame is written; see Audio."""
-        self._audio = self._stack.enter_context(Audio(source, self._output, begin, trimmed))
+        self._audio = self._stack.enter_context(Audio(source, self._output, begin, trimmed, end))
 
     def write(self, image: np.ndarray, pts: int, duration: int) -> None:
         """Encode uint8 (H, W, 3), BGR, shown from `pts` for `duration`, in ticks.

@@ -15,8 +15,9 @@ import pytest
 from clips import Identity, Invert, number_of, numbered, read_clip, read_sound, write_clip
 
 import mmgen_ext
+from mmgen_ext.inference.finish import split_screen
 from mmgen_ext.inference.translator import Translator
-from mmgen_ext.inference.video import VideoInterrupted, resample, split_screen, translate_video
+from mmgen_ext.inference.video import VideoInterrupted, resample, translate_video
 from mmgen_ext.inference.video_reader import Frame, VideoReader, probe
 
 av = pytest.importorskip("av")
@@ -83,6 +84,7 @@ def test_every_frame_comes_out_at_its_time(name, tmp_path):
     # H.264 takes even sides: an odd one is repeated, and the picture is where it was.
     shape = (height + height % 2, width + width % 2)
     assert after[0][1].shape[:2] == shape
+    assert np.abs(after[0][1][-1].astype(int) - after[0][1][-2]).mean() < 12 or "gif" in name
     # A GIF is full of dots in colours that H.264's halved colour planes cannot hold.
     allowed = 12 if name.endswith("gif") else 4
     assert np.abs(after[7][1][:height, :width].astype(int) - before[7][1]).mean() < allowed
@@ -134,6 +136,8 @@ def test_sound_that_a_container_cannot_hold_is_encoded_in_step(
         assert clip.streams.audio[0].codec_context.codec.canonical_name == codec
     assert click_time(report.target) == pytest.approx(0.6, abs=0.01)
     assert len(read_clip(report.target)) == 25
+    report = translate_video(Identity(), source, tmp_path / f"cut{suffix}", start=0.2)
+    assert click_time(report.target) == pytest.approx(0.4, abs=0.01)
 
 
 @pytest.mark.parametrize(("degrees", "flip"), [(0, True), (90, False), (180, False), (-90, True)])
@@ -201,6 +205,8 @@ def test_start_and_end_are_exact_and_sound_stays_in_step(tmp_path):
     assert click_time(report.target) == pytest.approx(0.4, abs=0.003)
     with av.open(str(report.target)) as container:
         assert container.duration / 1e6 == pytest.approx(0.6, abs=0.04)
+        packets = [p for p in container.demux(audio=0) if p.size]
+        assert len(packets) == pytest.approx(0.6 * 48000 / 1024, abs=2)
 
 
 def test_the_frame_on_show_at_the_start_is_the_first(tmp_path):
@@ -209,6 +215,15 @@ def test_the_frame_on_show_at_the_start_is_the_first(tmp_path):
     report = translate_video(Identity(), source, tmp_path / "out.mp4", start=1.0)
     clip = read_clip(report.target)
     assert [(round(t * 25), number_of(i)) for t, i in clip] == [(0, 1), (25, 2), (35, 3)]
+
+
+def test_the_last_frame_is_shown_until_the_end_and_no_longer(tmp_path):
+    images = [numbered(n) for n in range(4)]
+    source = write_clip(tmp_path / "in.mp4", images, [0, 10, 50, 60], Fraction(1, 25))
+    report = translate_video(Identity(), source, tmp_path / "out.mp4", end=1.8)
+    assert report.num_frames == 2 and report.seconds == pytest.approx(1.8)
+    with av.open(str(report.target)) as clip:
+        assert clip.duration / 1e6 == pytest.approx(1.8, abs=0.001)
 
 
 @pytest.mark.parametrize("name", ["in.ts", "in.webm", "in.avi", "in.gif"])
