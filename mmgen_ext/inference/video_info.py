@@ -138,7 +138,7 @@ def describe(container, stream, first) -> VideoInfo:
         tick,
         stream.codec_context.codec.canonical_name,
         bool(container.streams.audio),
-        Colours.of(first),
+        Colours.of(first, stream.codec_context),
         1 / aspect if transposed else aspect,
         {k: v for k, v in container.metadata.items() if k.lower() not in tags},
         begin,

@@ -142,6 +142,8 @@ def test_sound_that_a_container_cannot_hold_is_encoded_in_step(
 
 @pytest.mark.parametrize(("degrees", "flip"), [(0, True), (90, False), (180, False), (-90, True)])
 def test_turned_videos_come_out_upright(tmp_path, degrees, flip):
+    if not hasattr(av.VideoStream, "set_display_rotation"):
+        pytest.skip("PyAV cannot write what is to be read")
     image = np.zeros((64, 96, 3), np.uint8)
     image[:32, :48] = 255  # White at the top left as coded.
 
@@ -172,6 +174,8 @@ COLOURS = {
 @pytest.mark.parametrize("name", COLOURS)
 def test_colours_do_not_shift(tmp_path, photos, name):
     matrix, range_, pixels = COLOURS[name]
+    if matrix == 9 and int(av.__version__.split(".")[0]) < 18:
+        pytest.skip("PyAV 17 cannot write BT.2020")
 
     def tag(stream):
         context = stream.codec_context
@@ -184,9 +188,10 @@ def test_colours_do_not_shift(tmp_path, photos, name):
     report = translate_video(Identity(), source, tmp_path / "out.mp4", quality=4)
     with av.open(str(source)) as before, av.open(str(report.target)) as after:
         pairs = [(next(before.decode(video=0)), next(after.decode(video=0)))]
-    for one, other in pairs:
-        assert other.colorspace == (matrix if matrix != 1 else 1)
-        assert other.color_primaries == one.color_primaries
+        contexts = [c.streams.video[0].codec_context for c in (before, after)]
+        assert contexts[0].color_primaries == contexts[1].color_primaries
+    for _, other in pairs:
+        assert other.colorspace == matrix
         # As YUV of 8 bits and limited range, in which players compare.
         planes = [f.reformat(format="yuv420p", dst_color_range=1).to_ndarray() for f in pairs[0]]
         error = (planes[0].astype(float) - planes[1]) ** 2
