@@ -98,6 +98,16 @@ def test_nothing_trails_behind_what_moves(scene):
     assert np.mean(far[2:]) < np.mean(raw[2:])
 
 
+def test_a_lamp_that_goes_on_is_on_at_once(photos):
+    # Larger than what motion is looked for in: to the flow nothing happens.
+    dark = cv2.resize(photos["coffee"], (1280, 800), interpolation=cv2.INTER_CUBIC)
+    lit = dark.copy()
+    lit[400:404, 600:604] = 255 - lit[400:404, 600:604]
+    outputs = stabilised([dark, dark, lit], [ideal(dark), ideal(dark), ideal(lit)])
+    error = np.abs(outputs[2].astype(float) - ideal(lit))[400:404, 600:604]
+    assert error.mean() < 5
+
+
 def test_after_a_cut_the_translation_is_as_it_was(scene, photos):
     frames, _ = scene
     other = cv2.resize(photos["chelsea"], (WIDTH, HEIGHT))
