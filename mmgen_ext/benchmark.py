@@ -118,7 +118,14 @@ def _prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config]:
             model=dict(
                 type="CycleGAN",
                 generator=generator,
-                discriminator=None,
+                # Not used here, but mmgen cannot do without one.
+                discriminator=dict(
+                    type="PatchDiscriminator",
+                    in_channels=3,
+                    base_channels=4,
+                    num_conv=2,
+                    norm_cfg=dict(type="IN"),
+                ),
                 gan_loss=dict(type="GANLoss", gan_type="lsgan"),
                 default_domain=domains[-1],
                 reachable_domains=domains,
@@ -252,27 +259,15 @@ def _memory(folder: Path, checkpoint: Path, sizes: Sequence[int]) -> PrettyTable
     table.title = "peak memory of a process, MB"
     for precision in _precisions():
         code = (
-            "import sys, cv2, psutil, mmgen_ext\n"
+            "import sys, cv2, mmgen_ext\n"
             "from mmgen_ext.inference.translator import Translator\n"
             f"t = Translator(None, {str(checkpoint)!r}, device='cpu', precision={precision!r})\n"
-            "t(cv2.imread(sys.argv[1])); info = psutil.Process().memory_info()\n"
-            "import mmgen_ext.benchmark as b; print(b.peak_memory() // 2**20)"
+            "t(cv2.imread(sys.argv[1]))\n"
+            "from mmgen_ext.inference.sizing import peak_memory; print(peak_memory() // 2**20)"
         )
         peaks = [_run(["-c", code, str(_photos(folder, s)[0])]).strip() for s in sizes]
         table.add_row([f"Translator {precision}", *peaks])
     return table
-
-
-def peak_memory() -> int:
-    """Bytes of resident memory that this process had at most."""
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _cold_start(folder: Path, checkpoint: Path) -> str:

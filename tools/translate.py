@@ -176,7 +176,7 @@ def main() -> int:
             raise ValueError(f"a camera is translated alone; got {len(args.inputs)} inputs")
         frames = translate_camera(
             translator, int(args.inputs[0]), args.to, args.size, args.out, args.compare,
-            args.stabilise,
+            args.stabilise, args.quality, args.codec,
         )  # fmt: skip
         print(f"{frames} frames translated" + (f": {args.out}" if args.out else ""))
         return 0

@@ -9,17 +9,19 @@ from pathlib import Path
 
 from ..datasets.images import IMAGE_SUFFIXES, list_images
 from .picture_file import WRITABLE
-
-# Containers that are written; a video of another kind becomes MP4.
-_VIDEO_WRITABLE = (".mp4", ".mov", ".mkv", ".m4v", ".webm")
-# Python's table of types leaves these out, or means something else by them.
-_VIDEO_SUFFIXES = {".mkv", ".webm", ".m4v", ".flv", ".ts", ".mts", ".m2ts", ".wmv", ".ogv", ".3gp"}
+from .video_info import is_video_name
+from .video_writer import CONTAINERS
 
 
 def is_video(path: Path) -> bool:
     """Whether a name says video; or sound, of which only the reader knows what it holds."""
     kind = mimetypes.guess_type(path.name)[0] or ""
-    return path.suffix.lower() in _VIDEO_SUFFIXES or kind.startswith(("video/", "audio/"))
+    # A GIF is a picture unless the output says otherwise.
+    return (is_video_name(path) and not _is_gif(path)) or kind.startswith("audio/")
+
+
+def _is_gif(path: Path) -> bool:
+    return path.suffix.lower() == ".gif"
 
 
 def is_camera(name: str) -> bool:
@@ -37,7 +39,7 @@ def plan(inputs: Sequence[str], out: Path) -> dict[Path, Path]:
         ValueError: If two would be written to one file, or one over its own input.
     """
     found = _find(inputs)
-    as_file = out.suffix.lower() in (*WRITABLE, *_VIDEO_WRITABLE) and not out.is_dir()
+    as_file = out.suffix.lower() in (*WRITABLE, *CONTAINERS) and not out.is_dir()
     if as_file and len(found) > 1:
         raise ValueError(
             f"--out {out} is one file, but there are {len(found)} images; name a folder"
@@ -46,7 +48,7 @@ def plan(inputs: Sequence[str], out: Path) -> dict[Path, Path]:
     taken: dict[Path, Path] = {}
     for source, relative in found:
         target = out if as_file else out / _written_as(relative)
-        if is_video(source) != is_video(target):
+        if is_video(source) != is_video(target) and not _is_gif(source):
             raise ValueError(f"--out {target} cannot hold {source}: one is a video, one a picture")
         if target in taken:
             raise ValueError(
@@ -95,7 +97,7 @@ def _list_folder(folder: Path) -> list[Path]:
 
 def _written_as(relative: Path) -> Path:
     if is_video(relative):
-        keep = relative.suffix.lower() in _VIDEO_WRITABLE
+        keep = relative.suffix.lower() in CONTAINERS
         return relative if keep else relative.with_suffix(".mp4")
     keep = relative.suffix.lower() in WRITABLE
     return relative if keep else relative.with_suffix(".png")

@@ -20,6 +20,12 @@ from ..files import replacing
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
 _WITH_16_BITS = (".png", ".tif", ".tiff")
+_OPTIONS = {
+    "JPEG": dict(quality=95, subsampling=0),
+    "WEBP": dict(quality=95),
+    # A third of the time of the default, for a tenth more bytes.
+    "PNG": dict(compress_level=2),
+}
 _ORIENTATION = 0x0112
 # Description, camera, resolution, software, date, artist, copyright, Exif and GPS.
 _KEPT_OF_TIFF = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853}
@@ -147,7 +153,7 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
     array = np.concatenate(layers, axis=2)
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else np.ascontiguousarray(array))
     form = Image.registered_extensions()[suffix]
-    options = {"JPEG": dict(quality=95, subsampling=0), "WEBP": dict(quality=95)}.get(form, {})
+    options = dict(_OPTIONS.get(form, {}))
     if picture.profile and form != "BMP":
         options["icc_profile"] = picture.profile
     if picture.exif and form != "BMP":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,17 @@ def memory_free(device: torch.device) -> int:
         except (OSError, ValueError):  # no container, or "max"
             continue
     return max(free, 0)
+
+
+def peak_memory() -> int:
+    """Bytes of resident memory that this process had at most."""
+    status = Path("/proc/self/status")  # Linux' getrusage counts the parent too.
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -79,7 +79,7 @@ def translate_files(
     for target in todo.values():
         for rest in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
             rest.unlink(missing_ok=True)  # of a killed run
-    pictures = {s: t for s, t in todo.items() if not is_video(s)}
+    pictures = {s: t for s, t in todo.items() if not is_video(t)}
     try:
         _translate_pictures(translator, pictures, report, to, size, batch_size, bits, compare)
         for source in todo.keys() - pictures.keys():

@@ -48,8 +48,7 @@ class VideoInterrupted(KeyboardInterrupt):
 
     def __init__(self, report: VideoReport):
         super().__init__(
-            f"interrupted: {report.num_frames} frames ({report.seconds:.2f} s) are in "
-            f"{report.target}"
+            f"{report.num_frames} frames ({report.seconds:.2f} s) are in {report.target}"
         )
         self.report = report
 
