@@ -72,7 +72,7 @@ def video(config: str | os.PathLike, clip: str | os.PathLike, frames: int) -> st
         model = init_model(_mmgens_config(theirs, None), str(checkpoint), device="cpu")
         rows = {"mmgen, a file a frame": lambda: _tutorials_way(model, clip, folder, frames)}
         for precision in _precisions():
-            translator = Translator(None, checkpoint, precision=precision)
+            translator = Translator(None, checkpoint, device="cpu", precision=precision)
             for stabilise in (False, True):
                 title = f"translate_video {precision}{', stabilised' if stabilise else ''}"
                 rows[title] = lambda t=translator, s=stabilise: translate_video(
@@ -82,8 +82,9 @@ def video(config: str | os.PathLike, clip: str | os.PathLike, frames: int) -> st
         table.title = f"{info.width} x {info.height}, {frames} frames, {_machine()}"
         times = {title: _time(run) for title, run in rows.items()}
         first = next(iter(times.values()))
+        done = min(frames, info.num_frames or frames)
         for title, taken in times.items():
-            table.add_row([title, f"{frames / taken:.2f}", f"{first / taken:.2f}"])
+            table.add_row([title, f"{done / taken:.2f}", f"{first / taken:.2f}"])
         return str(table)
 
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 
+def part_of(path: Path, process: int | str | None = None) -> Path:
+    """Where `path` is written by a process, this one for None, before it is whole."""
+    process = os.getpid() if process is None else process
+    name = f".{path.name}.{process}.part"
+    if len(os.fsencode(name)) > 255:  # what file systems allow
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}.{process}.part"
+    return path.with_name(name)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`, moved there on success; otherwise leave nothing behind."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         yield part
         os.replace(part, path)

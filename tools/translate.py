@@ -8,27 +8,33 @@ Examples:
 """
 
 import argparse
+import contextlib
 import os
 import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+import torch.distributed as dist
 
 from mmgen_ext import cli
-from mmgen_ext.inference.media import is_camera, plan
+from mmgen_ext.inference.media import is_camera, is_video, plan
 from mmgen_ext.inference.picture_file import (
     Picture,
     decode_picture,
     encode_picture,
     read_picture,
+    translated_picture,
     write_picture,
 )
 from mmgen_ext.inference.sheet import contact_sheet, find_styles
 from mmgen_ext.inference.translate import translate_files
 from mmgen_ext.inference.translator import Translator
-from mmgen_ext.pictures import side_by_side
+from mmgen_ext.inference.zoo import find_entry
 
 
 def number(text: str) -> int:
@@ -59,7 +65,8 @@ def parse_args() -> argparse.Namespace:
     add("inputs", nargs="+", metavar="INPUT", help="images, videos, folders, patterns, "
         "a camera's number, or - for standard input")  # fmt: skip
     add("--checkpoint", dest="more", nargs="+", default=[], metavar="CKPT",
-        help="further checkpoints: one labelled sheet of each image in every style")  # fmt: skip
+        help="after the inputs, further checkpoints: a labelled sheet of each image "
+        "in all styles")  # fmt: skip
     add("--to", metavar="DOMAIN", help="target domain (default: the model's)")
     add("--out", type=Path, metavar="PATH", help="folder, or a file for one input, or - for "
         "standard output (default: work_dirs/translated/DOMAIN)")  # fmt: skip
@@ -92,11 +99,33 @@ def process_share() -> tuple[int, int, int]:
     return tuple(int(os.environ[name]) for name in names)
 
 
+@contextlib.contextmanager
+def all_processes() -> Iterator[None]:
+    """End with the others: torchrun stops all as soon as one has failed."""
+    try:
+        yield
+    finally:
+        if process_share()[1] > 1:
+            store = next(dist.rendezvous("env://", timeout=timedelta(days=7)))[0]
+            store.add("done", 1)
+            while int(store.add("done", 0)) < process_share()[1]:
+                time.sleep(0.2)
+
+
+def check_new(path: Path | None, overwrite: bool) -> None:
+    """Raise a ValueError if a file is there and may not be replaced."""
+    if path is not None and path.is_file() and not overwrite:
+        raise ValueError(f"{path} is already there; --overwrite replaces it")
+
+
 def translate_pipe(translator: Translator, args: argparse.Namespace) -> None:
     """Translate standard input, or one image to standard output."""
     if len(args.inputs) > 1:
         raise ValueError(f"- stands for one image; got {len(args.inputs)} inputs")
     name = args.inputs[0]
+    if is_video(Path(name)) or is_video(args.out or Path("-")):
+        raise ValueError("- stands for one image; a video is read and written as a file")
+    check_new(args.out, args.overwrite)
     data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     try:
         picture = decode_picture(data, translator.channels(args.to), args.bits)
@@ -104,9 +133,7 @@ def translate_pipe(translator: Translator, args: argparse.Namespace) -> None:
         source = "standard input" if name == "-" else name
         raise ValueError(f"cannot read {source}: {error}") from None
     result = translator(picture.pixels, args.to, args.size)
-    if args.compare:
-        result, picture.alpha = side_by_side(picture.pixels, result), None
-    picture.pixels = result
+    picture = translated_picture(picture, result, args.compare)
     if args.out in (None, Path("-")):
         sys.stdout.buffer.write(encode_picture(picture, ".png"))
     else:
@@ -116,23 +143,41 @@ def translate_pipe(translator: Translator, args: argparse.Namespace) -> None:
 
 def make_sheets(args: argparse.Namespace) -> int:
     """One labelled sheet of each image in every style."""
+    if args.config != "auto" or args.compare or args.bits != 8 or args.tile is not None:
+        raise ValueError("a sheet takes auto as CONFIG, and no --compare, --bits or --tile")
     styles = find_styles([args.checkpoint, *args.more])
-    jobs = plan(args.inputs, args.out or Path("work_dirs", "translated", "styles"))
+    found = plan(args.inputs, args.out or Path("work_dirs", "translated", "styles"))
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
     failed: dict = {}
-    for source, target in jobs.items():
+    rank, processes, _ = process_share()
+    for source, target in list(found.jobs.items())[rank::processes]:
         if target.exists() and not args.overwrite:
             print(f"{target} is already there; --overwrite makes it again")
             continue
-        sheet, unusable = contact_sheet(
-            styles, read_picture(source).pixels, args.to, args.size, args.device, args.precision
-        )
+        try:
+            if is_video(source):
+                raise ValueError(f"{source} is a video; a sheet shows images")
+            sheet, unusable = contact_sheet(
+                styles, read_picture(source).pixels, args.to, args.size, args.device, args.precision
+            )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(target, Picture(sheet))
+        except (ValueError, OSError) as error:
+            failed[source] = str(error)
+            continue
         failed |= unusable
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(target, Picture(sheet))
         print(f"{source} in {len(styles) - len(unusable)} styles: {target}")
     for reason in failed.values():
         print(f"failed: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def is_folder_of_styles(name: str) -> bool:
+    """Whether a checkpoint is a folder; not a data set's that has the name of known weights."""
+    path = Path(name)
+    known = len(path.parts) == 1 and find_entry(name)
+    return path.is_dir() and not (known and not any(path.glob("*.pth")))
 
 
 def translate_many(translator: Translator, args: argparse.Namespace) -> int:
@@ -158,7 +203,13 @@ def translate_many(translator: Translator, args: argparse.Namespace) -> int:
 def main() -> int:
     """Translate, and say where the results are and what failed."""
     args = parse_args()
-    if args.more or Path(args.checkpoint).is_dir():
+    with all_processes():
+        return run(args)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is asked of this process."""
+    if args.more or is_folder_of_styles(args.checkpoint):
         return make_sheets(args)
     device = args.device
     if device == "auto" and torch.cuda.is_available():
@@ -174,6 +225,7 @@ def main() -> int:
 
         if len(args.inputs) > 1:
             raise ValueError(f"a camera is translated alone; got {len(args.inputs)} inputs")
+        check_new(args.out, args.overwrite)
         frames = translate_camera(
             translator, int(args.inputs[0]), args.to, args.size, args.out, args.compare,
             args.stabilise, args.quality, args.codec,

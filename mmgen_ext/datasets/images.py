@@ -21,6 +21,7 @@ from ..files import replacing
 IMAGE_SUFFIXES = [
     ".jpg",
     ".jpeg",
+    ".jfif",
     ".png",
     ".webp",
     ".bmp",
@@ -29,6 +30,7 @@ IMAGE_SUFFIXES = [
     ".ppm",
     ".pgm",
     ".gif",
+    ".tga",
     ".avif",
     ".npy",
 ]
@@ -72,7 +74,11 @@ def decode_image(data: bytes, channels: int = 3) -> np.ndarray:
     if not data:
         raise ValueError("the file is empty")
     if data[:6] == b"\x93NUMPY":
-        return _check_array(np.load(io.BytesIO(data), allow_pickle=False), channels)
+        try:
+            array = np.load(io.BytesIO(data), allow_pickle=False)
+        except Exception as error:  # NumPy parses the header as Python.
+            raise ValueError(f"damaged .npy ({error})") from None
+        return _check_array(array, channels)
     if channels not in (1, 3):
         return _check_array(_decode_tiff(data), channels)
     try:

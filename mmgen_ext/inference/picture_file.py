@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from ..datasets.images import decode_image
 from ..files import replacing
+from ..pictures import side_by_side
 
 # Formats that are written, and those of them that can carry more than 8-bit colour.
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -50,12 +51,14 @@ class Picture:
         alpha: (H, W) of the same type, or None.
         profile: ICC profile, or None.
         exif: EXIF block without orientation, or None.
+        num_frames: Pictures in the file, of which this is the first.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     profile: bytes | None = None
     exif: bytes | None = None
+    num_frames: int = 1
 
 
 def read_picture(path: str | os.PathLike, channels: int = 3, bits: int = 8) -> Picture:
@@ -87,6 +90,7 @@ def decode_picture(data: bytes, channels: int = 3, bits: int = 8) -> Picture:
         return Picture(_to_bits(decode_image(data, channels), bits))
     try:
         with Image.open(io.BytesIO(data)) as image:
+            num_frames = getattr(image, "n_frames", 1)
             exif = image.getexif()
             orientation, profile = exif.get(_ORIENTATION, 1), image.info.get("icc_profile")
             deep = _decode_16_bits(data) if _is_deep(image, data) else None
@@ -115,7 +119,21 @@ def decode_picture(data: bytes, channels: int = 3, bits: int = 8) -> Picture:
         # A profile of CMYK or gray says nothing about the colours that it was turned into.
         profile if profile and profile[16:20] == wanted else None,
         exif.tobytes() if len(exif) else None,
+        num_frames,
     )
+
+
+def translated_picture(picture: Picture, result: np.ndarray, compare: bool = False) -> Picture:
+    """A picture with other pixels (H, W, C); for `compare` with both, side by side.
+
+    Side by side there is no transparency: both show as they do on white.
+    """
+    if not compare:
+        return dataclasses.replace(picture, pixels=result)
+    both = [picture.pixels, result]
+    if picture.alpha is not None:
+        both = [_on_white(pixels, picture.alpha) for pixels in both]
+    return dataclasses.replace(picture, pixels=side_by_side(*both), alpha=None)
 
 
 def write_picture(path: str | os.PathLike, picture: Picture) -> None:
@@ -230,6 +248,9 @@ def _encode_16_bits(
         tifffile.imwrite(
             file,
             np.concatenate(layers, axis=2),
+            metadata=None,
+            software=False,
+            extratags=_tags_of(picture.exif),
             photometric="rgb" if pixels.shape[2] == 3 else "minisblack",
             extrasamples=None if alpha is None else ["unassalpha"],
             iccprofile=picture.profile,
@@ -245,6 +266,17 @@ def _encode_16_bits(
         extra += _png_chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
     # The header (8 bytes) and IHDR (25) come first; OpenCV writes no metadata of its own.
     return data[:33] + extra + data[33:]
+
+
+def _tags_of(exif: bytes | None) -> list[tuple]:
+    """The words of an EXIF block as tifffile writes them: description, camera, date, author."""
+    tags = Image.Exif()
+    tags.load(exif or b"")
+    return [
+        (tag, "s", 0, value, True)
+        for tag, value in tags.items()
+        if tag in _KEPT_OF_TIFF and isinstance(value, str)
+    ]
 
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:

@@ -38,10 +38,13 @@ def pad_to(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def working_size(height: int, width: int, size: int | None) -> tuple[int, int]:
-    """(height, width) at which to translate: with short side `size`, or as it is for None."""
+    """(height, width) at which to translate: with short side `size`, or as it is for None.
+
+    A thin picture is enlarged at most until its long side is 16 times `size`.
+    """
     if size is None:
         return height, width
-    scale = size / min(height, width)
+    scale = min(size / min(height, width), max(1, 16 * size / max(height, width)))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import glob
 import itertools
 import os
 import sys
@@ -13,11 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
-from ..pictures import side_by_side
 from .media import is_video, plan
-from .picture_file import Picture, read_picture, write_picture
+from .picture_file import Picture, read_picture, translated_picture, write_picture
 from .translator import Translator
 
 
@@ -72,14 +71,20 @@ def translate_files(
         KeyboardInterrupt: With what is done; what was begun is written first.
     """
     translator.network(to)  # An unknown domain is no fault of a file.
-    jobs = plan([os.fspath(name) for name in inputs], Path(out))
-    jobs = dict(itertools.islice(jobs.items(), share[0], None, share[1]))
-    report = Report(kept=[t for t in jobs.values() if t.exists() and not overwrite])
-    todo = {source: target for source, target in jobs.items() if target not in report.kept}
-    for target in todo.values():
-        for rest in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
-            rest.unlink(missing_ok=True)  # of a killed run
+    found = plan([os.fspath(name) for name in inputs], Path(out))
+    jobs = dict(itertools.islice(found.jobs.items(), share[0], None, share[1]))
+    report = Report(notes=found.notes if share[0] == 0 else [])
+    todo: dict[Path, Path] = {}
+    for source, target in jobs.items():
+        if target.exists() and not overwrite and not _mark(target).exists():
+            report.kept.append(target)
+        else:
+            todo[source] = target
+    for folder in {target.parent for target in todo.values()}:
+        _remove_dead_rests(folder)
     pictures = {s: t for s, t in todo.items() if not is_video(t)}
+    if len(pictures) == len(todo) and any(video.get(name) for name in ("start", "end", "fps")):
+        report.notes.append("--start, --end and --fps are for videos; there is none to do")
     try:
         _translate_pictures(translator, pictures, report, to, size, batch_size, bits, compare)
         for source in todo.keys() - pictures.keys():
@@ -88,8 +93,21 @@ def translate_files(
     except KeyboardInterrupt as error:
         done = len(report.done) + len(report.kept)
         text = f"{done} of {len(jobs)} are done; the same command goes on with the rest"
-        raise KeyboardInterrupt(str(error) or text) from None
+        raise KeyboardInterrupt(f"{error}; {text}" if str(error) else text) from None
     return report
+
+
+def _mark(video: Path) -> Path:
+    """The file beside a video that says that it ends early, and will be done again."""
+    return video.with_name(f".{video.name}.interrupted")
+
+
+def _remove_dead_rests(folder: Path) -> None:
+    """Delete what killed runs have left half written; not what another process is writing."""
+    for rest in folder.glob(".*.part"):
+        process = rest.suffixes[-2][1:] if len(rest.suffixes) > 1 else ""
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            rest.unlink(missing_ok=True)
 
 
 def _translate_pictures(
@@ -184,9 +202,7 @@ def _sentence(error: Exception) -> Exception:
     """What to say about an error of the network; ours are raised on."""
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
         return ValueError("the memory does not suffice; use --tile 128, or --size for fewer pixels")
-    if isinstance(error, ValueError):
-        return error
-    raise error
+    return error
 
 
 def _write(
@@ -194,36 +210,40 @@ def _write(
 ) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if compare:
-            both = dataclasses.replace(
-                picture, pixels=side_by_side(picture.pixels, result), alpha=None
-            )
-            write_picture(target, both)
-        else:
-            write_picture(target, dataclasses.replace(picture, pixels=result))
+        write_picture(target, translated_picture(picture, result, compare))
         report.done.append(target)
-    except (ValueError, OSError) as error:
+        if picture.num_frames > 1:
+            text = f"{source} is an animation of {picture.num_frames} pictures: the first is done"
+            report.notes.append(text)
+    except Exception as error:  # Libraries raise all kinds; the others go on.
         report.failed[source] = f"cannot write {target}: {error}"
 
 
 def _fail(
     report: Report, source: Path, target: Path, picture: Picture, error: Exception, compare: bool
 ) -> None:
+    report.failed[source] = _about(source, error)
+
+
+def _about(source: Path, error: Exception) -> str:
     text = str(error)
-    report.failed[source] = text if str(source) in text else f"{source}: {text}"
+    return text if str(source) in text else f"{source}: {text}"
 
 
 def _translate_video(
     translator: Translator, source: Path, target: Path, report: Report, **options
 ) -> None:
-    from .video import translate_video
+    from .video import VideoInterrupted, translate_video
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         done = translate_video(translator, source, target, **options)
+        _mark(target).unlink(missing_ok=True)
         report.done.append(target)
         if done.lost:
             report.notes.append(f"{source}: {done.lost}")
-    except (ValueError, OSError) as error:
-        text = str(error)
-        report.failed[source] = text if str(source) in text else f"{source}: {text}"
+    except VideoInterrupted:
+        _mark(target).touch()
+        raise
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        report.failed[source] = _about(source, _sentence(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 
 import cv2
@@ -98,6 +99,7 @@ class Translator:
         default = cfg.model.get("default_domain")
         self.default_domain = default if default in self.domains else self.domains[-1]
         self.mean, self.std, self.to_rgb = normal
+        self._in_parts_alone = threading.Lock()
 
     def network(self, to: str | None = None) -> nn.Module:
         """The generator that produces domain `to`; None for the default.
@@ -196,9 +198,10 @@ class Translator:
                 output = np.empty((*image.shape[:2], pixels.shape[2]), image.dtype)
             output[start:stop] = pixels
 
-        translate_parts(
-            network, lambda a, b: self._to_tensor(image[None, a:b]), sink, image.shape[:2], rows
-        )
+        with self._in_parts_alone:  # The network carries the picture's statistics meanwhile.
+            translate_parts(
+                network, lambda a, b: self._to_tensor(image[None, a:b]), sink, image.shape[:2], rows
+            )
         return output
 
     def _to_tensor(self, images: np.ndarray) -> Tensor:

@@ -119,6 +119,14 @@ def test_tags_about_a_tiff_file_itself_are_not_exif(photo):
     assert 273 not in opened(encode_picture(picture, ".jpg")).getexif()  # StripOffsets
 
 
+def test_sixteen_bit_tiff_keeps_the_words_of_exif(photo):
+    exif = Image.Exif()
+    exif[0x010E], exif[0x8298] = "a cup", "me"
+    data = saved(Image.fromarray(photo), "JPEG", exif=exif)
+    written = opened(encode_picture(decode_picture(data, bits=16), ".tif"))
+    assert written.tag_v2[270] == "a cup" and written.tag_v2[33432] == "me"
+
+
 def test_eight_bits_fill_sixteen(photo):
     picture = decode_picture(saved(Image.fromarray(photo), "PNG"), bits=16)
     assert np.array_equal(picture.pixels, np.uint16(photo[:, :, ::-1]) * 257)

@@ -67,7 +67,7 @@ def test_a_killed_run_goes_on_with_what_is_missing(trained, many, tmp_path):
     run.wait()
     done = {path: path.stat().st_mtime_ns for path in whole(out)}
     assert 20 < len(done) < 120
-    (out / ".119.png.1.part").write_bytes(b"half of it")  # as a kill in the middle leaves it
+    (out / f".119.png.{run.pid}.part").write_bytes(b"half of it")  # as a kill may leave it
     again = Tool("translate", *args, output=tmp_path / "log2")
     assert again.wait() == 0
     assert f"{len(done)} already there" in again.text
@@ -190,3 +190,121 @@ def test_three_lines_of_python(trained, photo, tmp_path):
     with pytest.raises(ValueError, match="not an image"):
         Path(tmp_path / "letter.jpg").write_text("Dear diary")
         translate(translator, tmp_path / "letter.jpg", tmp_path / "out")
+
+
+def test_processes_wait_for_each_other_when_one_has_a_broken_picture(trained, many, tmp_path):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    (folder / "000.png").write_text("Dear diary")
+    for i in range(1, 60):
+        (folder / f"{i:03d}.png").write_bytes((many / f"{i:03d}.png").read_bytes())
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    args = ["auto", trained / "latest.pth", folder, "--out", tmp_path / "out"]
+    torchrun += ["--standalone", *command(*args)[1:]]
+    result = subprocess.run(torchrun, capture_output=True, text=True, timeout=300)
+    assert result.returncode != 0 and "000.png: not an image" in result.stderr
+    assert len(whole(tmp_path / "out")) == 59
+
+
+def test_patterns_keep_their_tree(tool, trained, photo, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "trip" / name).mkdir(parents=True)
+        (tmp_path / "trip" / name / "1.png").write_bytes(photo.read_bytes())
+    out = tmp_path / "out"
+    pattern = tmp_path / "trip" / "**" / "*.png"
+    assert tool("translate", "auto", trained / "latest.pth", pattern, "--out", out).code == 0
+    assert {p.relative_to(out).as_posix() for p in out.rglob("*.png")} == {"a/1.png", "b/1.png"}
+
+
+def test_folder_of_all_kinds_does_what_it_can_and_says_the_rest(tool, trained, photo, tmp_path):
+    folder = photo.parent
+    Image.open(photo).save(folder / f"{photo.stem}.gif")  # its PNG has another's name
+    frames = [Image.open(photo).rotate(i * 10) for i in range(3)]
+    frames[0].save(folder / "moves.webp", save_all=True, append_images=frames[1:])
+    for name in ("song.mp3", "notes.txt", "phone.heic"):
+        (folder / name).write_bytes(b"x")
+    out = folder / "out"
+    run = ["translate", "auto", trained / "latest.pth", folder, "--out", out]
+    first = tool(*run)
+    assert first.code == 0, first.err
+    names = {f"{photo.stem}.png", f"{photo.stem}.gif.png", "moves.webp"}
+    assert {path.name for path in out.iterdir()} == names
+    assert "1 .heic, 1 .mp3, 1 .txt" in first.err
+    assert "is an animation of 3 pictures: the first is done" in first.err
+    again = tool(*run)  # What lies in the output is no input.
+    assert "3 already there" in again.out and {path.name for path in out.iterdir()} == names
+
+
+def test_nothing_is_overwritten_by_pipes_either(trained, photo, tmp_path):
+    (tmp_path / "new.png").write_bytes(b"mine")
+    run = command("auto", trained / "latest.pth", "-", "--out", tmp_path / "new.png")
+    result = subprocess.run(run, input=photo.read_bytes(), capture_output=True)
+    assert result.returncode == 1 and b"is already there; --overwrite" in result.stderr
+    assert (tmp_path / "new.png").read_bytes() == b"mine"
+
+
+def test_formats_that_are_not_written_are_refused_as_output(
+    tool, trained, photo, sentence, tmp_path
+):
+    run = ["translate", "auto", trained / "latest.pth", photo, "--out", tmp_path / "new.gif"]
+    sentence(tool(*run), ".gif is not written here; choose of .jpg")
+
+
+def test_sides_by_side_show_transparency_on_white(tool, trained, tmp_path):
+    soft = np.dstack([np.zeros((20, 30, 3), np.uint8), np.full((20, 30), 20, np.uint8)])
+    Image.fromarray(soft).save(tmp_path / "soft.png")
+    run = ["translate", "auto", trained / "latest.pth", tmp_path / "soft.png", "--compare"]
+    assert tool(*run, "--out", tmp_path / "new.png").code == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "new.png"))[10, 10], [235] * 3)
+
+
+def test_threads_share_a_translator_in_strips(trained, photos):
+    from concurrent.futures import ThreadPoolExecutor
+
+    translator = Translator(None, trained / "latest.pth", device="cpu", tile=16)
+    images = [np.ascontiguousarray(photo[:120, :120]) for photo in photos.values()]
+    expected = [translator(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        for image, got in zip(expected * 3, pool.map(translator, images * 3), strict=True):
+            assert np.array_equal(image, got)
+
+
+def test_an_interrupted_video_is_done_again(trained, photos, tmp_path, monkeypatch):
+    from mmgen_ext.inference import video
+
+    clip, out = tmp_path / "clip.mp4", tmp_path / "out"
+    clip.touch()
+    translator = Translator(None, trained / "latest.pth", device="cpu")
+
+    def interrupted(translator, source, target, **options):
+        target.write_bytes(b"the first half")
+        raise video.VideoInterrupted(video.VideoReport(target, 15, 0.6, interrupted=True))
+
+    monkeypatch.setattr(video, "translate_video", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"15 frames .* 0 of 1 are done; the same command"):
+        translate(translator, clip, out)
+
+    def whole_video(translator, source, target, **options):
+        target.write_bytes(b"all")
+        return video.VideoReport(target, 60, 2.4)
+
+    monkeypatch.setattr(video, "translate_video", whole_video)
+    for _ in range(2):
+        assert translate(translator, clip, out) == [out / "clip.mp4"]
+        assert (out / "clip.mp4").read_bytes() == b"all" and len(list(out.iterdir())) == 1
+
+
+def test_one_broken_picture_does_not_stop_the_other_sheets(tool, trained, photo, tmp_path):
+    (photo.parent / "broken.png").write_text("Dear diary")
+    out = tmp_path / "out"
+    result = tool("translate", "auto", trained / "latest.pth", photo.parent, "--out", out,
+                  "--checkpoint", trained / "iter_4.pth")  # fmt: skip
+    assert result.code == 1 and "broken.png: not an image" in result.err
+    assert [path.name for path in out.iterdir()] == [photo.name]
+
+
+def test_benchmark_runs(tool, tiny_config):
+    result = tool("benchmark", "translate", tiny_config, "--sizes", 32, "--seconds", 0)
+    assert result.code == 0, result.err[-800:]
+    for row in ("mmgen sample_img2img_model", "Translator bf16", "onnxruntime fp32", "cold start"):
+        assert row in result.out

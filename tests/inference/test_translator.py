@@ -9,6 +9,7 @@ from mmcv import Config
 from mmgen.apis import init_model, sample_img2img_model
 from PIL import Image
 
+from mmgen_ext.inference.sizing import working_size
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.pictures import tensor_to_images
 
@@ -65,7 +66,7 @@ def test_every_size_is_returned(translator, height, width):
     assert translator(image, to="a").shape == (height, width, 3)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3), (7, 9)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5000), (500, 3), (7, 9)])
 def test_extreme_sizes_are_returned(translator, size):
     assert translator(np.full((*size, 3), 100, np.uint8)).shape == (*size, 3)
 
@@ -89,6 +90,11 @@ def test_a_batch_equals_its_pictures_one_by_one(translator, photos):
 
 def test_working_size_returns_the_original_size(translator):
     assert translator(np.zeros((50, 81, 3), np.uint8), size=16).shape == (50, 81, 3)
+
+
+def test_thin_pictures_are_not_enlarged_without_end(translator):
+    assert translator(np.zeros((3, 5000, 3), np.uint8), size=64).shape == (3, 5000, 3)
+    assert working_size(3, 5000, 512) == (5, 8192)
 
 
 def test_picture_of_another_type_is_refused(translator):
