@@ -9,7 +9,8 @@ from torch import nn
 
 from mmgen_ext.inference.fast import FewChannelsConv, OneImageNorm, speed_up
 from mmgen_ext.inference.sizing import memory_free, memory_needed
-from mmgen_ext.inference.tiles import strips, translate_parts
+from mmgen_ext.inference.strips import strips
+from mmgen_ext.inference.tiles import translate_parts
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.models.generators import ResnetGenerator, UnetGenerator
 from mmgen_ext.pictures import image_to_tensor
