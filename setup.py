@@ -36,6 +36,8 @@ TEST_TOOLS = [
     "vintagify>=0.1.2,<0.2",
 ]
 
+TESTED = [need for extra in ("video", "eval", "export", "tensorboard") for need in EXTRAS[extra]]
+
 setup(
     name="mmgen_ext",
     version=read_version(),
@@ -43,9 +45,10 @@ setup(
     author="mmgen_ext contributors",
     license="Apache-2.0",
     packages=find_packages(include=["mmgen_ext*"]),
+    package_data={"mmgen_ext.training": ["report.html"]},
     # 3.13: mmcv-full's setup.py fails there.
     python_requires=">=3.10,<3.13",
     install_requires=read_requirements(),
-    # The tests read videos and run exported networks.
-    extras_require={**EXTRAS, "dev": [*TEST_TOOLS, *EXTRAS["video"], *EXTRAS["export"]]},
+    # The tests read videos, run exported networks, evaluate and write curves.
+    extras_require={**EXTRAS, "dev": [*TEST_TOOLS, *TESTED]},
 )

@@ -20,6 +20,8 @@ from torch import nn
 from .files import replacing
 
 POINTER = "latest"  # Text file in a run directory: the name of its newest checkpoint.
+# Before the names of averaged generators' weights, which stand among the others.
+EMA_PREFIX = "generators_ema."
 # The checksum stands in the comment that ends a zip archive: any reader of zip files skips it.
 _SEAL = re.compile(rb"sha256:([0-9a-f]{64})")
 _SEAL_SIZE = len("sha256:") + 64
@@ -266,6 +268,11 @@ def keep_newest(work_dir: str | os.PathLike, count: int, done: int) -> None:
     paths = [path for path in find_checkpoints(work_dir) if iteration(path) <= done]
     for path in paths[:-count] if count > 0 else []:
         path.unlink()
+
+
+def without_averages(state: Mapping) -> dict:
+    """Weights of the model alone."""
+    return {key: value for key, value in state.items() if not key.startswith(EMA_PREFIX)}
 
 
 def check_fit(network: nn.Module, state: Mapping, name: str) -> None:

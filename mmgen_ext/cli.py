@@ -35,12 +35,30 @@ def new_parser(doc: str) -> argparse.ArgumentParser:
     )
 
 
+def number(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected a whole number of at least 1")
+    return int(text)
+
+
+class CfgOptions(DictAction):
+    """OpenMMLab's KEY=VALUE, whose values keep their spaces."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> object:
+        # mmcv takes the spaces out of lists, and so out of folders' names.
+        if " " in val and not set(val) & set("[](),"):
+            return val
+        return DictAction._parse_iterable(val)
+
+
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add OpenMMLab's --cfg-options."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=CfgOptions,
         metavar="KEY=VALUE",
         help="override the config, for example total_iters=1000 data.samples_per_gpu=4",
     )

@@ -100,7 +100,7 @@ def export_onnx(
     if isinstance(translator.network(to), OnnxNetwork):
         raise ValueError(f"{checkpoint} is exported already; expected a checkpoint")
     # The Translator's own is rearranged for this machine.
-    cfg, generators, _ = load_trained(config, checkpoint)
+    cfg, generators, *_ = load_trained(config, checkpoint)
     network = generators[to] if is_ours(cfg.model) else with_own_statistics(generators[to])
     normalization = (translator.mean, translator.std, translator.to_rgb)
     processed = Processed(network, normalization).eval()

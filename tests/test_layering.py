@@ -1,4 +1,4 @@
-"""Imports point one way: tools, benchmark, export, apis -> training | inference -> the rest."""
+"""Imports point one way: tools, benchmark, export, apis -> training -> evaluation -> inference."""
 
 import ast
 from pathlib import Path
@@ -12,7 +12,9 @@ LEVELS = [
     {"compat", "files", "cli", "device"},
     {"registry", "pictures", "checkpoint"},
     {"models", "datasets", "config"},
-    {"training", "inference"},
+    {"inference"},
+    {"evaluation"},
+    {"training"},
     {"export", "apis"},
     {"benchmark"},
 ]
@@ -55,6 +57,12 @@ def test_imports_point_down(path):
         if part in ("__version__", own):
             continue
         assert LEVEL[part] < LEVEL[own], f"{path.name} ({own}) imports {part}"
+
+
+def test_translating_needs_no_metrics_and_no_training():
+    for path in MODULES:
+        if part_of(path) in ("inference", "export", "apis"):
+            assert not {"evaluation", "training"} & set(imported_parts(path)), path
 
 
 def test_the_package_knows_nothing_of_tools_and_demo():

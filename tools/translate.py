@@ -34,24 +34,18 @@ from mmgen_ext.inference.picture_file import (
 from mmgen_ext.inference.sheet import contact_sheet, find_styles
 from mmgen_ext.inference.translate import translate_files
 from mmgen_ext.inference.translator import Translator
+from mmgen_ext.inference.weights import WEIGHTS
 from mmgen_ext.inference.zoo import find_entry
-
-
-def number(text: str) -> int:
-    """Parse a whole number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; expected a whole number of at least 1")
-    return int(text)
 
 
 def size(text: str) -> int | None:
     """Parse --size."""
-    return None if text == "native" else number(text)
+    return None if text == "native" else cli.number(text)
 
 
 def tile(text: str) -> int | None:
     """Parse --tile."""
-    return {"auto": None, "off": 0}[text] if text in ("auto", "off") else number(text)
+    return {"auto": None, "off": 0}[text] if text in ("auto", "off") else cli.number(text)
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,10 +67,12 @@ def parse_args() -> argparse.Namespace:
     add("--size", type=size, metavar="native|N", help="work at short side N (default: native)")
     add("--tile", type=tile, metavar="auto|off|N", help="translate large images in parts of "
         "N rows (default: auto, as the memory demands)")  # fmt: skip
-    add("--batch-size", type=number, default=1, metavar="N", help="images at once (default: 1)")
+    add("--batch-size", type=cli.number, default=1, metavar="N", help="images at once (default: 1)")
     add("--bits", type=int, choices=(8, 16), default=8, help="16 for PNG or TIFF of 16 bits")
     add("--device", default="auto", help="auto, cpu, cuda:N or mps (default: auto)")
     add("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto, fp32)")
+    add("--weights", default="auto", choices=WEIGHTS, help="raw: of the last iteration; ema: their "
+        "averages (default: auto, the averages if there are some)")  # fmt: skip
     add("--compare", action="store_true", help="input and output side by side; a video is split")
     add("--overwrite", action="store_true", help="translate again what is already there")
     video = parser.add_argument_group("video and camera").add_argument
@@ -214,7 +210,9 @@ def run(args: argparse.Namespace) -> int:
     device = args.device
     if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{process_share()[2] % torch.cuda.device_count()}"
-    translator = Translator(args.config, args.checkpoint, device, args.precision, args.tile)
+    translator = Translator(
+        args.config, args.checkpoint, device, args.precision, args.tile, args.weights
+    )
     if args.to:
         translator.network(args.to)
     if "-" in (*args.inputs, str(args.out)):

@@ -38,7 +38,7 @@ def publish(
         ValueError: If the checkpoint is damaged or of no known kind, or has no such domain.
     """
     out = _check_suffix(out)
-    cfg, generators, _ = load_trained(config, checkpoint)
+    cfg, generators, *_ = load_trained(config, checkpoint)
     to = to or cfg.model.get("default_domain") or list(generators)[-1]
     if to not in generators:
         raise ValueError(f"unknown domain {to!r}; this model makes {', '.join(generators)}")
@@ -76,7 +76,7 @@ def convert(
         ValueError: If the file is damaged or of no known kind, or the names do not fit.
     """
     out = _check_suffix(out)
-    cfg, generators, _ = load_trained(config, checkpoint)
+    cfg, generators, *_ = load_trained(config, checkpoint)
     made = list(generators)
     if to_domains is not None:
         if len(to_domains) != len(made) or len(set(to_domains)) < len(made):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..pictures import resize_image
+from ..pictures import as_three_channels, resize_image
 from .labels import text_lines
 from .translator import Translator
 from .zoo import find_weights
@@ -166,8 +166,7 @@ def _place(image: np.ndarray, height: int, width: int, bottom: bool = False) -> 
 
 def _fit(image: np.ndarray, longest: int) -> np.ndarray:
     """Three channels, and no side longer than `longest`."""
-    # Two channels have no colours: the first is shown in gray.
-    image = np.repeat(image[..., :1], 3, 2) if image.shape[2] < 3 else image[..., :3]
+    image = as_three_channels(image)
     height, width = image.shape[:2]
     scale = min(1, longest / max(height, width))
     height, width = (max(1, round(side * scale)) for side in (height, width))

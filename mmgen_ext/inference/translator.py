@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from .fast import speed_up
 from .onnx_network import OnnxNetwork, load_onnx
 from .sizing import memory_free, memory_needed, network_sizes, pad_to, padded_side, working_size
 from .tiles import translate_parts
-from .weights import load_trained
+from .weights import Trained, load_trained, normalization
 
 PRECISIONS = {
     "auto": torch.float32,
@@ -35,10 +36,8 @@ ROWS_OF_STRIP, SIDE_OF_TILE = 64, 512
 FASTER_IN_STRIPS = 400e6
 
 
-def load_exported(
-    path: str | os.PathLike, device: str, precision: str
-) -> tuple[Config, nn.ModuleDict, tuple]:
-    """The same three of an .onnx file; its config names the domains alone.
+def load_exported(path: str | os.PathLike, device: str, precision: str) -> Trained:
+    """What an .onnx file holds; its config names the domains alone.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -49,7 +48,7 @@ def load_exported(
     network, domain, normal, source = load_onnx(path, device)
     domains = [name for name in (source, domain) if name]
     model = dict(type="mmgen_ext.CycleGAN", domains=domains, default_domain=domain)
-    return Config(dict(model=model)), nn.ModuleDict({domain: network}), normal
+    return Trained(Config(dict(model=model)), nn.ModuleDict({domain: network}), normal)
 
 
 class Translator:
@@ -64,6 +63,12 @@ class Translator:
         precision: 'fp32' | 'bf16' | 'fp16'; 'auto' is fp32.
         tile: Rows of the strips, or side of the tiles, that a picture is translated in; 0 for
             always whole; None for what memory and speed demand. See `tiles`.
+        weights: 'raw' for those of the last iteration, 'ema' for their averages over the training,
+            'auto' for the averages if the checkpoint holds some.
+
+    Attributes:
+        weights: 'raw' | 'ema': what was found.
+        iteration: Iterations that the weights were trained, where the checkpoint says so.
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -77,17 +82,41 @@ class Translator:
         device: str = "auto",
         precision: str = "auto",
         tile: int | None = None,
+        weights: str = "auto",
     ):
         check_choice("precision", precision, PRECISIONS)
         if tile is not None and tile < 0:
             raise ValueError(f"tile={tile}; expected a number of pixels, or 0 for none")
-        self.device, self.dtype, self.tile = pick_device(device), PRECISIONS[precision], tile
+        chosen = pick_device(device)
         if os.fspath(checkpoint).lower().endswith(".onnx"):
             # It runs where onnxruntime can; tensors around it stay on the CPU.
-            self.device = torch.device("cpu")
-            cfg, generators, normal = load_exported(checkpoint, device, precision)
+            chosen = torch.device("cpu")
+            trained = load_exported(checkpoint, device, precision)
         else:
-            cfg, generators, normal = load_trained(config, checkpoint)
+            trained = load_trained(config, checkpoint, weights)
+        self._set_up(trained, chosen, PRECISIONS[precision], tile)
+
+    @classmethod
+    def of(cls, cfg: Config, generators: nn.ModuleDict, weights: str, device: torch.device):
+        """A Translator of networks in memory, which are copied: those of a training.
+
+        Args:
+            cfg: Config with `model`.
+            generators: By target domain.
+            weights: What they are: 'raw' | 'ema'.
+            device: Where they are applied.
+        """
+        translator = cls.__new__(cls)
+        generators = copy.deepcopy(generators).eval()
+        trained = Trained(cfg, generators, normalization(cfg), weights)
+        translator._set_up(trained, device, torch.float32, None)
+        return translator
+
+    def _set_up(
+        self, trained: Trained, device: torch.device, dtype: torch.dtype, tile: int | None
+    ) -> None:
+        cfg, generators, normal, self.weights, self.iteration = trained
+        self.device, self.dtype, self.tile = device, dtype, tile
         if not is_ours(cfg.model):
             # mmgen's models are applied as they are trained: by each picture's statistics.
             use_batch_statistics(generators)

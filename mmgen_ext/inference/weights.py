@@ -5,40 +5,70 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from mmcv import Config
 from mmgen.models.builder import build_module
 from torch import nn
 
-from ..checkpoint import check_fit, read_checkpoint
+from ..checkpoint import EMA_PREFIX, check_fit, read_checkpoint
 from ..config import is_ours, load_config
 from ..models.cyclegan import build_networks
+from ..models.layers import check_choice
 from . import mmgen_files
 from .foreign import adopt, pair_of
 from .zoo import domains_of, find_weights
 
+WEIGHTS = ("auto", "raw", "ema")
+
+
+class Trained(NamedTuple):
+    """What a checkpoint says of its generators.
+
+    Attributes:
+        cfg: Config with `model`.
+        generators: By target domain.
+        normal: See `normalization`.
+        weights: 'ema' if they are averages over the iterations, else 'raw'.
+        iteration: Iterations done, where the file says so.
+    """
+
+    cfg: Config
+    generators: nn.ModuleDict
+    normal: tuple
+    weights: str = "raw"
+    iteration: int | None = None
+
 
 def load_trained(
-    config: str | os.PathLike | Config | None, checkpoint: str | os.PathLike
-) -> tuple[Config, nn.ModuleDict, tuple]:
-    """Config, generators by target domain, and `normalization` of trained weights.
+    config: str | os.PathLike | Config | None,
+    checkpoint: str | os.PathLike,
+    weights: str = "auto",
+) -> Trained:
+    """Config, generators and normalisation of trained weights.
 
     Args:
         config: Config file or Config; None or 'auto' for the one in the file, or what its tensors
             show if there is none.
         checkpoint: File, or a name of configs/cyclegan/metafile.yml, which is fetched once.
+        weights: 'raw' for those of the last iteration, 'ema' for their averages, 'auto' for the
+            averages if there are some.
 
     Raises:
         FileNotFoundError: If a file does not exist.
         OSError: If a file is not here and cannot be fetched.
         ValueError: If they do not fit, or describe nothing that can be built.
     """
+    check_choice("weights", weights, WEIGHTS)
     path = find_weights(checkpoint)
     content = read_checkpoint(path)
     try:
+        iteration = (content.get("meta") or {}).get("iter")
         cfg, content = with_config(config, content, path, domains_of(checkpoint))
-        return cfg, load_generators(cfg, content, str(path)), normalization(cfg)
+        found = choose_weights(content, weights, str(path))
+        generators = load_generators(cfg, content, str(path), found)
+        return Trained(cfg, generators, normalization(cfg), found, iteration)
     except (ValueError, OSError):
         raise
     except Exception as error:  # A config in a checkpoint can hold anything.
@@ -127,13 +157,31 @@ def _as_ours(generator: Mapping) -> dict:
     return {**generator, "type": "mmgen_ext.ResnetGenerator", "norm": kind}
 
 
-def load_generators(cfg: Config, checkpoint: Mapping, name: str) -> nn.ModuleDict:
+def choose_weights(checkpoint: Mapping, weights: str, name: str) -> str:
+    """'ema' or 'raw': what `weights` means for a checkpoint.
+
+    Raises:
+        ValueError: If averages are asked for and not there.
+    """
+    averaged = any(key.startswith(EMA_PREFIX) for key in checkpoint.get("state_dict", checkpoint))
+    if weights == "ema" and not averaged:
+        raise ValueError(
+            f"checkpoint {name} holds no averaged weights: its training had no GeneratorEMAHook. "
+            f"Take --weights raw"
+        )
+    return "ema" if averaged and weights != "raw" else "raw"
+
+
+def load_generators(
+    cfg: Config, checkpoint: Mapping, name: str, weights: str = "raw"
+) -> nn.ModuleDict:
     """Build the generators that `cfg` describes and load a checkpoint's weights into them.
 
     Args:
         cfg: Config with `model`.
         checkpoint: What read_checkpoint returned.
         name: The checkpoint's, for errors.
+        weights: 'raw' | 'ema'.
 
     Raises:
         ValueError: If the weights do not fit: with what differs.
@@ -144,7 +192,7 @@ def load_generators(cfg: Config, checkpoint: Mapping, name: str) -> nn.ModuleDic
     generators = build_generators(cfg.model)
     state = checkpoint.get("state_dict", checkpoint)
     state = {key.removeprefix("module."): value for key, value in state.items()}
-    prefix = "generators."
+    prefix = EMA_PREFIX if weights == "ema" else "generators."
     state = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
     # A published file holds one direction.
     there = {key.partition(".")[0] for key in state} & set(generators)

@@ -374,7 +374,7 @@ def test_a_config_of_ours_binds_too_and_is_left_as_it_is(tmp_path):
         "type='mmgen_ext.ResnetGenerator', base_channels=4, num_blocks=1))\n"
     )
     networks = mmgens_file(tmp_path / "x.pth", ("a", "b"), meta=old())
-    cfg, generators, _ = load_trained(config, tmp_path / "x.pth")
+    cfg, generators, *_ = load_trained(config, tmp_path / "x.pth")
     assert "reachable_domains" not in cfg.model
     first = next(networks["a"].parameters())
     assert torch.equal(next(generators["night"].parameters()), first)

@@ -1,0 +1,168 @@
+"""tools/evaluate.py on a real checkpoint: figures, protocol, weights, and wrong inputs."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmgen_ext.config import load_config
+from mmgen_ext.datasets.images import list_images
+from mmgen_ext.evaluation import metrics
+from mmgen_ext.evaluation.evaluate import Stopped, evaluate
+from mmgen_ext.evaluation.features import Extractor
+from mmgen_ext.evaluation.image_sets import Preparation, find_images
+from mmgen_ext.inference.translator import Translator
+
+
+@pytest.fixture(scope="module")
+def figures(tool, averaged):
+    """What the tool wrote of both directions, and said."""
+    result = tool("evaluate", "auto", averaged / "latest.pth")
+    assert result.code == 0, result.err
+    return json.loads((averaged / "metrics.json").read_text("utf-8")), result.out
+
+
+def test_both_directions_with_bounds_and_protocol(figures, averaged):
+    content, out = figures
+    assert set(content["directions"]) == {"a", "b"}
+    for to, other, counts in (("a", "b", (9, 10)), ("b", "a", (10, 9))):
+        found = content["directions"][to]
+        assert (found["source"], found["target"]) == (other, to)
+        for row in (found, found["untranslated"], found["real"]):
+            assert {"kid", "kid_std", "kid_all", "fid"} <= set(row)
+        protocol = found["protocol"]
+        assert (protocol["num_source"], protocol["num_reference"]) == counts
+        assert protocol["features"] == "lite0" and protocol["resize"] == "256 x 256"
+        assert protocol["weights"] == "ema" and protocol["iteration"] == 6
+        assert protocol["reference"] == "test" and protocol["kid_subset_size"] == 4
+        assert protocol["checkpoint"] == str(averaged / "latest.pth")
+    for words in ("b to a", "untranslated", "real against real", "ema weights after 6 iterations"):
+        assert words in out
+
+
+def test_figures_are_those_of_pictures_written_and_measured_by_hand(figures, averaged, crops):
+    """Each source once, sized, translated by the Translator, compared with the other side."""
+    translator = Translator(None, averaged / "latest.pth")
+    sized = [Preparation(256).read(path) for path in list_images(crops / "testA")]
+    assert sized[0].shape == (256, 256, 3)  # enlarged as the protocol says
+    fakes = [translator(image, "b") for image in sized]
+    extract = Extractor("lite0")
+    reference = extract(Preparation(256).read_all(list_images(crops / "testB")))
+    found = figures[0]["directions"]["b"]
+    assert found["kid"] == pytest.approx(metrics.kid(extract(fakes), reference)["kid"], rel=1e-4)
+    assert found["fid"] == pytest.approx(metrics.fid(extract(fakes), reference)["fid"], rel=1e-4)
+    plain = metrics.kid(extract(sized), reference)["kid"]
+    assert found["untranslated"]["kid"] == pytest.approx(plain, rel=1e-4)
+    ssim = np.mean([metrics.ssim(a, b) for a, b in zip(sized, fakes, strict=True)])
+    assert found["ssim"] == pytest.approx(ssim, rel=1e-6)
+    cycle = [metrics.cycle_error(a, translator(b, "a")) for a, b in zip(sized, fakes, strict=True)]
+    assert found["cycle_error"] == pytest.approx(np.mean(cycle), rel=1e-6)
+
+
+def test_raw_weights_are_others_than_averaged_ones(tool, figures, averaged, tmp_path):
+    out = tmp_path / "new folder" / "raw.json"
+    run = ["evaluate", "auto", averaged / "latest.pth", "--to", "b", "--weights", "raw"]
+    result = tool(*run, "--out", out, "--size", "native")
+    assert result.code == 0, result.err
+    found = json.loads(out.read_text("utf-8"))["directions"]
+    assert list(found) == ["b"] and found["b"]["protocol"]["weights"] == "raw"
+    assert found["b"]["protocol"]["resize"] == "as they are"
+    raw, ema = (Translator(None, averaged / "latest.pth", weights=w) for w in ("raw", "auto"))
+    image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    assert not np.array_equal(raw(image, "b"), ema(image, "b"))
+
+
+def test_asking_for_averages_that_are_not_there(tool, trained, sentence):
+    result = tool("evaluate", "auto", trained / "latest.pth", "--weights", "ema")
+    sentence(result, "holds no averaged weights", "--weights raw")
+
+
+def test_the_reference_can_be_the_training_pictures(tool, averaged, tmp_path):
+    run = ["evaluate", "auto", averaged / "latest.pth", "--to", "b", "--reference", "train"]
+    assert tool(*run, "--out", tmp_path / "m.json").code == 0
+    found = json.loads((tmp_path / "m.json").read_text("utf-8"))["directions"]["b"]
+    assert found["protocol"]["num_reference"] == 4 and found["protocol"]["reference"] == "train"
+    assert "real" not in found  # two pictures a half are too few
+
+
+@pytest.mark.parametrize("count, words", [(3, "'b' has 3 pictures"), (0, "'b' has 0 pictures")])
+def test_three_pictures_or_none_are_too_few(
+    tool, averaged, crops, tmp_path, sentence, count, words
+):
+    root = tmp_path / "few"
+    for folder in ("testA", "testB"):
+        shutil.copytree(crops / folder, root / folder)
+    for path in list_images(root / "testB")[count:]:
+        path.unlink()
+    result = tool("evaluate", "auto", averaged / "latest.pth", "--data-root", root)
+    sentence(result, f"'b' has {count} pictures", "at least 4", "--reference train")
+
+
+def test_no_test_pictures_at_all(tool, averaged, tmp_path, sentence):
+    result = tool("evaluate", "auto", averaged / "latest.pth", "--data-root", tmp_path)
+    sentence(result, "no test pictures", "--data-root")
+
+
+def test_a_broken_picture_is_named(tool, averaged, crops, tmp_path, sentence):
+    root = shutil.copytree(crops, tmp_path / "set")
+    (root / "testA" / "5 é.png").write_text("no picture")
+    result = tool("evaluate", "auto", averaged / "latest.pth", "--data-root", root)
+    sentence(result, "cannot read", "5 é.png")
+
+
+def test_unknown_domain_and_file(tool, averaged, sentence):
+    sentence(tool("evaluate", "auto", averaged / "latest.pth", "--to", "zebra"), "zebra", "a, b")
+    sentence(tool("evaluate", "auto", averaged / "none.pth"), "no checkpoint")
+
+
+def test_one_direction_of_a_published_file(tool, averaged, crops, tmp_path):
+    """It has no way back: no cycle error, and nothing to evaluate to the other domain."""
+    small = tmp_path / "small.safetensors"
+    assert tool("publish", averaged / "latest.pth", small, "--to", "b").code == 0
+    (small,) = tmp_path.glob("small-*.safetensors")
+    result = tool("evaluate", "auto", small, "--data-root", crops)
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["directions"]
+    assert list(found) == ["b"] and "cycle_error" not in found["b"]
+
+
+def test_processes_share_the_work_and_get_the_same_figures(averaged, crops):
+    cfg = load_config(averaged / "averaged.py")
+    translator = Translator(None, averaged / "latest.pth")
+    images, preparation = find_images(cfg, "test"), Preparation(48)
+    args = (translator, images, images, "b", Extractor("lite0"), preparation)
+    alone = evaluate(*args)
+    boxes = []
+    evaluate(*args, share=(1, 2), gather=lambda part: boxes.append(part) or [part])
+    shared = evaluate(*args, share=(0, 2), gather=lambda part: [part, boxes[0]])
+    for name in ("kid", "kid_all", "fid", "ssim", "cycle_error"):
+        assert shared[name] == pytest.approx(alone[name], rel=1e-4), name
+
+
+def test_an_evaluation_stops_between_pictures(averaged):
+    cfg = load_config(averaged / "averaged.py")
+    translator = Translator(None, averaged / "latest.pth")
+    images = find_images(cfg, "test")
+    asked = []
+    with pytest.raises(Stopped):
+        evaluate(
+            translator, images, images, "b", Extractor("lite0"), Preparation(48),
+            stop=lambda: asked.append(1) or len(asked) == 3,
+        )  # fmt: skip
+    assert len(asked) == 3
+
+
+def test_sizes_of_ours_and_mmgens_test_pipelines(tiny_config, tmp_path, photos):
+    cfg = load_config(tiny_config)
+    assert str(Preparation.of(cfg)) == "256 x 256"  # it names none
+    cfg.data.test = dict(pipeline=[dict(type="mmgen_ext.Resize", size=100, keep_ratio=True)])
+    assert str(Preparation.of(cfg)) == "short side 100"
+    cfg.data.test = dict(pipeline=[dict(type="Resize", scale=(64, 64))])
+    assert str(Preparation.of(cfg)) == "64 x 64"
+    path = tmp_path / "photo.png"
+    Image.fromarray(photos["coffee"]).save(path)  # 600 x 400
+    shapes = [Preparation(100, keep).read(path).shape for keep in (True, False)]
+    assert shapes == [(100, 150, 3), (100, 100, 3)]
+    assert Preparation(None).read(path).shape == (400, 600, 3)
