@@ -148,6 +148,7 @@ def check_types(cfg: Config) -> None:
             _check(part, f"data.{split}", DATASETS)
             _check(part.get("pipeline"), f"data.{split}.pipeline", PIPELINES)
     _check(cfg.get("custom_hooks"), "custom_hooks", HOOKS)
+    _check(cfg.get("evaluation"), "evaluation", HOOKS)
     _check((cfg.get("log_config") or {}).get("hooks"), "log_config.hooks", HOOKS)
     policy = (cfg.get("lr_config") or {}).get("policy")
     if policy:  # as mmcv finds it

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from .files import replacing
@@ -53,8 +54,15 @@ def tensor_to_images(batch: Tensor, dtype: type = np.uint8) -> np.ndarray:
     return whole.permute(0, 2, 3, 1).numpy().astype(dtype, copy=False)
 
 
-def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
+def write_image(
+    path: str | os.PathLike, image: np.ndarray, text: Mapping[str, str] | None = None
+) -> None:
     """Write uint8 (H, W, C), BGR if C is 3, in the format of the suffix; whole or not at all.
+
+    Args:
+        path: File to write or replace.
+        image: The picture.
+        text: Chunks of text for a PNG, by keyword.
 
     Raises:
         ValueError: If the channels are neither 1 nor 3.
@@ -68,7 +76,11 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         )
     image = image[:, :, 0] if image.shape[2] == 1 else image[:, :, ::-1]
     form = Image.registered_extensions()[path.suffix.lower()]
-    options = {"quality": 95} if form in ("JPEG", "WEBP") else {}
+    options: dict = {"quality": 95} if form in ("JPEG", "WEBP") else {}
+    if text:
+        options["pnginfo"] = PngInfo()
+        for keyword, content in text.items():
+            options["pnginfo"].add_itxt(keyword, content)
     with replacing(path) as part:
         Image.fromarray(np.ascontiguousarray(image)).save(part, form, **options)
 
@@ -78,6 +90,14 @@ def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     channels = max(left.shape[2], right.shape[2])
     same = [np.repeat(i, channels, 2) if i.shape[2] == 1 else i for i in (left, right)]
     return np.concatenate(same, axis=1)
+
+
+def as_three_channels(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) as something to look at, (H, W, 3): gray is repeated, of more channels three stay.
+
+    Two channels have no colours: the first is shown in gray.
+    """
+    return np.repeat(image[..., :1], 3, 2) if image.shape[2] < 3 else image[..., :3]
 
 
 def labelled_grid(columns: Mapping[str, Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
@@ -92,8 +112,7 @@ def labelled_grid(columns: Mapping[str, Sequence[np.ndarray]], gap: int = 4) -> 
     """
     drawn = []
     for name, images in columns.items():
-        # Two channels have no colours: the first is shown in gray.
-        images = [np.repeat(i[..., :1], 3, 2) if i.shape[2] < 3 else i[..., :3] for i in images]
+        images = [as_three_channels(image) for image in images]
         width = max(i.shape[1] for i in images)
         # 0.5 of OpenCV's font is about 9 pixels a letter: wide enough for the name.
         width = max(width, 9 * len(name) + 2 * gap)

@@ -1,7 +1,12 @@
-"""Logs, pictures and checkpoints."""
+"""Logs, pictures, metrics and checkpoints."""
 
 log_config = dict(interval=50, hooks=[dict(type="TextLoggerHook")])
-custom_hooks = [dict(type="GalleryHook", interval=1000)]
+gallery = dict(interval=1000)  # the same test pictures each time, in training_samples/
+evaluation = dict(interval=5000)  # KID and FID of both directions; the best weights are kept
+ema = dict(decay=0.999)  # averaged generators; None for none
+health = dict(interval=100)  # warns of collapse, inverted colours and the like
+report = dict(min_seconds=30)  # report.html
+custom_hooks = []
 checkpoint_config = dict(interval=5000, max_keep_ckpts=3)
 max_bad_steps = 10  # NaN or Inf in a row, then back to the last checkpoint; 0 does not look
 workflow = [("train", 1)]

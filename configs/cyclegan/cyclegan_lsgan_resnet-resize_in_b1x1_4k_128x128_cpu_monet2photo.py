@@ -12,7 +12,14 @@ train_pipeline = [
     dict(type="mmgen_ext.RandomFlip"),
     dict(type="mmgen_ext.ToTensor"),
 ]
-data = dict(train=dict(pipeline=train_pipeline))
+test_pipeline = [
+    dict(type="mmgen_ext.LoadImage"),
+    dict(type="mmgen_ext.Resize", size=128),
+    dict(type="mmgen_ext.ToTensor"),
+]
+data = dict(train=dict(pipeline=train_pipeline), test=dict(pipeline=test_pipeline))
 total_iters = 4000
 checkpoint_config = dict(interval=1000)
-custom_hooks = [dict(type="GalleryHook", interval=250)]
+gallery = dict(interval=250)
+evaluation = dict(interval=1000)
+ema = dict(decay=0.998)

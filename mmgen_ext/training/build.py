@@ -26,7 +26,7 @@ def build_part(what: str, function: Callable, *args):
     """Build from a config; an argument that is wrong or missing becomes a sentence."""
     try:
         return function(*args)
-    except (TypeError, KeyError, AttributeError, AssertionError) as error:
+    except (TypeError, KeyError, AttributeError, AssertionError, ImportError) as error:
         if os.environ.get("MMGEN_EXT_DEBUG"):
             raise
         raise ValueError(f"cannot build the {what} from the config: {error}") from error
@@ -78,17 +78,33 @@ def unused_requests(cfg: Config) -> list[str]:
     return lines
 
 
+# Hooks that a config gives arguments to by a key of its own: the hook, what it is given by a config
+# without the key (None is off), and its priority. Weights are averaged before anyone looks at them.
+KEYS = {
+    "ema": ("GeneratorEMAHook", None, "ABOVE_NORMAL"),
+    "gallery": ("GalleryHook", None, "LOW"),
+    "health": ("HealthHook", {}, "LOW"),
+    "report": ("ReportHook", {}, "VERY_LOW"),
+}
+
+
 def register_hooks(runner: TranslationRunner, cfg: Config, validate: bool) -> None:
     """Register what the config names, in mmcv's order, and the progress bar."""
+    # Before the loggers, who take away what the bar shows.
+    runner.register_hook_from_cfg(dict(type="ProgressHook", priority="LOW"))
     runner.register_training_hooks(
         usable_lr_config(cfg, runner.logger),
         checkpoint_config=deepcopy(cfg.get("checkpoint_config")),
         log_config=deepcopy(cfg.get("log_config")),
         custom_hooks_config=deepcopy(cfg.get("custom_hooks")),
     )
-    runner.register_hook_from_cfg(dict(type="ProgressHook", priority="VERY_LOW"))
+    named = [hook["type"] for hook in cfg.get("custom_hooks") or []]
     if validate and cfg.get("evaluation"):
         register_evaluation(runner, cfg)
+    for key, (kind, default, priority) in KEYS.items():
+        arguments = cfg.get(key, default)
+        if arguments is not None and kind not in named and kind in HOOKS.module_dict:
+            runner.register_hook_from_cfg(dict(arguments, type=kind, priority=priority))
 
 
 def usable_lr_config(cfg: Config, logger: logging.Logger) -> dict | None:
@@ -109,7 +125,12 @@ def usable_lr_config(cfg: Config, logger: logging.Logger) -> dict | None:
 
 
 def register_evaluation(runner: TranslationRunner, cfg: Config) -> None:
-    """Register mmgen's evaluation hook; where it cannot be built, say so once and train without."""
+    """Register ours, or mmgen's; where mmgen's cannot be built, say so once and train without."""
+    if cfg.evaluation.get("type", "EvaluationHook") == "EvaluationHook":
+        runner.register_hook_from_cfg(
+            {"type": "EvaluationHook", **cfg.evaluation, "priority": "LOW"}
+        )
+        return
     if distributed.world_size() > 1:
         # Where a network cannot be fetched, its processes would wait for each other for ever.
         runner.logger.warning("not done: evaluation (mmgen's, with many processes)")

@@ -17,6 +17,10 @@ class DeviceLogBuffer(LogBuffer):
     # Enough for any logger's interval; older values are dropped.
     max_history = 10_000
 
+    def __init__(self):
+        super().__init__()
+        self.latest: dict[str, float] = {}  # What the last log line said.
+
     def update(self, vars: dict, count: int = 1) -> None:
         """Add values: floats or scalar tensors."""
         for key, value in vars.items():
@@ -38,6 +42,7 @@ class DeviceLogBuffer(LogBuffer):
             values, counts = (list(h[key])[-n:] for h in (self.val_history, self.n_history))
             self.output[key] = float(np.average(values, weights=counts))
         self.output.update(distributed.mean({key: self.output[key] for key in self.val_history}))
+        self.latest = dict(self.output)
         self.ready = True
 
     def state_dict(self) -> dict:

@@ -6,17 +6,21 @@ import errno
 import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from mmcv.runner import RUNNERS, IterBasedRunner
+from mmcv.runner import RUNNERS, IterBasedRunner, IterTimerHook
+from torch import nn
 
 from ..checkpoint import (
+    EMA_PREFIX,
     check_fit,
     check_resumable,
     keep_newest,
     newest_whole,
     read_checkpoint,
+    without_averages,
     write_checkpoint,
     write_pointer,
 )
@@ -67,6 +71,10 @@ class TranslationRunner(IterBasedRunner):
         self.bad_steps, self.rolled_back = 0, False
         self.last_saved = 0
         self.earlier_losses: dict | None = None
+        # GeneratorEMAHook's: averaged generators, the steps in them, what a checkpoint held.
+        self.averages: nn.ModuleDict | None = None
+        self.average_updates = 0
+        self.restored_averages: tuple[dict, int] = ({}, 0)
         self.log_buffer = DeviceLogBuffer()
         update = Update(grad_clip, check=max_bad_steps > 0)
         # Ours steps all optimizers together; mmgen's models step theirs by themselves.
@@ -128,6 +136,7 @@ class TranslationRunner(IterBasedRunner):
         self.call_hook("before_train_iter")
         self.outputs = self._step(batches)
         self.call_hook("after_train_iter")
+        self._restart_clock()
         del self.data_batch
         self._inner_iter += 1
         self._iter += 1
@@ -136,6 +145,12 @@ class TranslationRunner(IterBasedRunner):
             self.stop_signal = number
             self.save(self.iter)
             raise Interrupted(number, self.iter)
+
+    def _restart_clock(self) -> None:
+        """Let no one take the time of pictures, metrics and checkpoints for waiting for data."""
+        for hook in self._hooks:
+            if isinstance(hook, IterTimerHook):
+                hook.t = time.time()
 
     def _fetch(self, data_loader: Iterator) -> list[dict]:
         """The batches of one step."""
@@ -279,7 +294,8 @@ class TranslationRunner(IterBasedRunner):
         """
         done = self.iter + 1
         meta = {**(self.meta or {}), "iter": done}
-        content = state.collect(self.model.module, {}, meta, dict(config=self.config))
+        ours = dict(config=self.config)
+        content = state.collect(self.model.module, {}, meta, ours, self.averages)
         try:
             write_checkpoint(Path(out_dir, filename_tmpl.format(done)), content)
         except OSError as error:
@@ -292,15 +308,16 @@ class TranslationRunner(IterBasedRunner):
         )
         ranks = distributed.all_objects(own)
         ours = dict(config=self.config, rolled_back=self.rolled_back)
+        if self.averages is not None:
+            ours["average_updates"] = self.average_updates
         # mmcv's evaluation hooks keep the best score there.
         ours["best"] = plain_data((self.meta or {}).get("hook_msgs", {}))
         if with_optimizer:
             for key in own:
                 ours[key] = [each[key] for each in ranks]
         optimizers = self.optimizer if with_optimizer else {}
-        return state.collect(
-            self.model.module, optimizers, {**(self.meta or {}), "iter": done}, ours
-        )
+        meta = {**(self.meta or {}), "iter": done}
+        return state.collect(self.model.module, optimizers, meta, ours, self.averages)
 
     def resume(self, checkpoint: str, **kwargs) -> None:
         """Continue where a checkpoint was written.
@@ -319,7 +336,7 @@ class TranslationRunner(IterBasedRunner):
             ValueError: If it lacks something, or does not fit the config.
         """
         check_resumable(content, name)
-        check_fit(self.model.module, content["state_dict"], str(name))
+        check_fit(self.model.module, without_averages(content["state_dict"]), str(name))
         try:
             self._restore(content)
             if self.earlier_losses is not None:
@@ -338,6 +355,12 @@ class TranslationRunner(IterBasedRunner):
         if rank < len(ours.get("random", ())):
             state.set_random_state(ours["random"][rank], device)
             self.earlier_losses = ours["losses"][rank]
+        averages = {
+            key.removeprefix(EMA_PREFIX): value
+            for key, value in content["state_dict"].items()
+            if key.startswith(EMA_PREFIX)
+        }
+        self.restored_averages = averages, ours.get("average_updates", 0)
         self.rolled_back = bool(ours.get("rolled_back"))
         if ours.get("best"):
             self.meta = {**(self.meta or {}), "hook_msgs": dict(ours["best"])}

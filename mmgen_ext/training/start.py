@@ -14,6 +14,7 @@ from ..checkpoint import (
     iteration,
     newest_whole,
     read_checkpoint,
+    without_averages,
     write_pointer,
 )
 from ..config import plain_data
@@ -76,7 +77,7 @@ def start_from(runner: TranslationRunner, cfg: Config, found: tuple[Path, dict] 
         write_pointer(folder / (found[0].name if ours else "iter_0.pth"))
     if not found and cfg.get("load_from"):
         content = distributed.on_main(lambda: read_checkpoint(cfg.load_from))
-        state = content.get("state_dict", content)
+        state = without_averages(content.get("state_dict", content))
         check_fit(runner.model.module, state, cfg.load_from)
         runner.model.module.load_state_dict(state)
         runner.logger.info("weights of %s", cfg.load_from)

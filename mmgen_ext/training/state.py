@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .. import __version__
+from ..checkpoint import EMA_PREFIX, without_averages
 from ..config import plain_data
 from ..models.image_pool import ImagePool
 
@@ -29,7 +30,11 @@ def take_our_pools(model: nn.Module, seed: int) -> None:
 
 
 def collect(
-    model: nn.Module, optimizers: Mapping[str, Optimizer], meta: Mapping, ours: Mapping
+    model: nn.Module,
+    optimizers: Mapping[str, Optimizer],
+    meta: Mapping,
+    ours: Mapping,
+    averages: nn.Module | None = None,
 ) -> dict:
     """Content of a checkpoint: tensors on the host and plain Python types alone.
 
@@ -38,7 +43,11 @@ def collect(
         optimizers: By name; empty to leave out what only resuming needs.
         meta: OpenMMLab's: `iter`, `seed`, `config` and so on.
         ours: What stands under the key `mmgen_ext` besides the pools.
+        averages: Averaged generators, if the run keeps some.
     """
+    weights = model.state_dict()
+    if averages is not None:
+        weights |= averages.state_dict(prefix=EMA_PREFIX)
     versions = dict(mmgen_ext=__version__, mmcv=mmcv.__version__, torch=str(torch.__version__))
     state = {
         "meta": {
@@ -47,7 +56,7 @@ def collect(
             "time": time.asctime(),
             **{f"{name}_version": version for name, version in versions.items()},
         },
-        "state_dict": {k: v.detach().cpu() for k, v in model.state_dict().items()},
+        "state_dict": {k: v.detach().cpu() for k, v in weights.items()},
         "mmgen_ext": {**ours, "sealed": True},
     }
     if optimizers:
@@ -61,7 +70,7 @@ def restore(
     content: Mapping, model: nn.Module, optimizers: Mapping[str, Optimizer], device: torch.device
 ) -> None:
     """Put weights, optimizers and pools of a checkpoint back."""
-    model.load_state_dict(content["state_dict"])
+    model.load_state_dict(without_averages(content["state_dict"]))
     for key, optimizer in optimizers.items():
         optimizer.load_state_dict(content["optimizer"][key])
     pools = content.get("mmgen_ext", {}).get("pools", {})

@@ -74,6 +74,13 @@ def synchronize(model: nn.Module, device: torch.device) -> None:
             model._modules[name] = Synchronized(child, device)
 
 
+def unwrapped(networks: nn.ModuleDict) -> nn.ModuleDict:
+    """The same networks without the wrappers of `synchronize`."""
+    return nn.ModuleDict(
+        {key: net.module if isinstance(net, Synchronized) else net for key, net in networks.items()}
+    )
+
+
 def fingerprint(model: nn.Module) -> dict[str, int]:
     """A number for every parameter that differs if a bit of it does.
 

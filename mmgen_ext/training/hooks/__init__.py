@@ -1,7 +1,19 @@
 """Hooks that configs name; registered in mmcv's HOOKS."""
 
+from .ema import GeneratorEMAHook
+from .evaluation import EvaluationHook
 from .gallery import GalleryHook
+from .health import HealthHook
 from .lr import ConstantThenLinearLrUpdaterHook
 from .progress import ProgressHook
+from .report import ReportHook
 
-__all__ = ["ConstantThenLinearLrUpdaterHook", "GalleryHook", "ProgressHook"]
+__all__ = [
+    "ConstantThenLinearLrUpdaterHook",
+    "EvaluationHook",
+    "GalleryHook",
+    "GeneratorEMAHook",
+    "HealthHook",
+    "ProgressHook",
+    "ReportHook",
+]

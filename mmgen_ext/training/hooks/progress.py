@@ -11,7 +11,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Shows iterations, their rate and the time left; nothing where output goes to a file."""
+    """Shows iterations, their rate, the time left, the share of waiting for data, and losses.
+
+    The losses are the means of the last log line: reading newer ones would wait for the device.
+    Nothing is shown where output goes to a file.
+    """
 
     def __init__(self):
         self.stack = contextlib.ExitStack()
@@ -29,9 +33,23 @@ class ProgressHook(Hook):
     def after_train_iter(self, runner) -> None:
         """Move the bar."""
         if self.bar is not None:
+            self.bar.set_postfix_str(_short(runner.log_buffer.latest), refresh=False)
             self.bar.update()
 
     def after_run(self, runner) -> None:
         """Close the bar."""
         self.stack.close()
         self.bar = None
+
+
+def _short(means: dict[str, float]) -> str:
+    """Waiting and losses in a few words."""
+    words = {"cycle_loss": "cycle", "id_loss": "identity", "loss": "total"}
+    sums = {"G": "loss_gan_g", "D": "loss_gan_d"}
+    shown = {name: sum(v for k, v in means.items() if k.startswith(p)) for name, p in sums.items()}
+    shown = {name: total for name, total in shown.items() if total}
+    shown |= {short: means[name] for name, short in words.items() if name in means}
+    parts = [f"{name} {value:.3g}" for name, value in shown.items()]
+    if means.get("time"):
+        parts.insert(0, f"data wait {means.get('data_time', 0) / means['time']:.0%}")
+    return ", ".join(parts)
