@@ -114,3 +114,25 @@ def test_broken_and_missing_pictures_of_a_tutorial_config_are_named_at_the_start
     shutil.rmtree(root / "trainB")
     (root / "trainB").mkdir()
     sentence(tool(*run), "no images in", "trainB")
+
+
+@pytest.mark.slow
+def test_mmgens_evaluation_hook_evaluates_and_keeps_its_best(
+    tool, tutorial, tmp_path, data_root, monkeypatch
+):
+    """Its Inception network has random weights: the real ones cannot be had without a network."""
+    from mmgen.models.architectures import fid_inception
+
+    def random_weights(*args, **kwargs):
+        return fid_inception.fid_inception_v3(load_ckpt=False).state_dict()
+
+    monkeypatch.setattr(fid_inception, "load_url", random_weights)
+    work_dir = tmp_path / "run"
+    metrics = "[dict(type='FID', num_images=2)]"
+    fid = f"evaluation.update(interval=2, best_metric=['fid'], metrics={metrics})"
+    tutorial.write_text(tutorial.read_text("utf-8") + fid, "utf-8")
+    result = tool("train", tutorial, "--work-dir", work_dir, "--cfg-options", *SMALL_CYCLEGAN)
+    assert result.code == 0, result.err[-800:]
+    log = next(work_dir.glob("*.log")).read_text("utf-8")
+    assert "not done: evaluation" not in log and "fid" in log
+    assert list(work_dir.glob("best_fid_iter_2.pth"))

@@ -103,7 +103,7 @@ def register_hooks(runner: TranslationRunner, cfg: Config, validate: bool) -> No
         register_evaluation(runner, cfg)
     for key, (kind, default, priority) in KEYS.items():
         arguments = cfg.get(key, default)
-        if arguments is not None and kind not in named and kind in HOOKS.module_dict:
+        if arguments is not None and kind not in named:
             runner.register_hook_from_cfg(dict(arguments, type=kind, priority=priority))
 
 

@@ -120,6 +120,9 @@ class TranslationRunner(IterBasedRunner):
                     return super().run([self.make_loader(self.iter)], [("train", 1)])
                 except Diverged as fault:
                     self._roll_back(fault)
+                except Interrupted:
+                    self.call_hook("after_run")  # Reports and curves are brought to their end.
+                    raise
 
     def _note_signal(self, number: int) -> None:
         self.stop_signal = number

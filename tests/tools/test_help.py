@@ -9,7 +9,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HELP = Path(__file__).parent / "help"
-TOOLS = ["benchmark", "bootstrap", "convert", "doctor", "export", "publish", "train", "translate"]
+TOOLS = [
+    "benchmark",
+    "bootstrap",
+    "convert",
+    "doctor",
+    "evaluate",
+    "export",
+    "publish",
+    "train",
+    "translate",
+]
 
 
 @pytest.mark.parametrize("name", TOOLS)

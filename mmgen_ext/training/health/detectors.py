@@ -47,7 +47,7 @@ DETECTORS = (
         title="Discriminator collapse: never wrong",
         measure="accuracy of the discriminator on the kind of patches, real or generated, that it "
         "judges worse, from 0 to 1",
-        threshold=0.97,
+        threshold=0.985,
         direction="above",
         meaning="the discriminator tells every generated picture from a real one, so the generator "
         "is given no direction in which to improve",
