@@ -32,6 +32,7 @@ def evaluate(
     share: tuple[int, int] = (0, 1),
     gather: Callable[[object], list] = lambda value: [value],
     stop: Callable[[], bool] = lambda: False,
+    bounds: dict[str, dict] | None = None,
 ) -> dict | None:
     """Measure the translations to one domain.
 
@@ -46,6 +47,8 @@ def evaluate(
         share: (number of this process, how many there are): each translates its part.
         gather: The values of all processes, by number.
         stop: Asked between pictures whether to give up.
+        bounds: What was found of `untranslated` and `real`, by target; kept there for the next
+            evaluation of the same pictures.
 
     Returns:
         `source`, `target`, `kid`, `kid_std`, `kid_all`, `fid`; `ssim` between source and
@@ -79,16 +82,19 @@ def evaluate(
     ssim, *cycle = np.mean([m for part in parts for m in part[2]], axis=0)
     read = functools.partial(_features, extractor, preparation, translator)
     real = read(references[to], to)
-    halves = real[::2], real[1::2]
-    enough = len(halves[1]) >= metrics.LEAST_IMAGES
+    bounds = {} if bounds is None else bounds
+    if to not in bounds:
+        bounds[to] = dict(untranslated=compare(read(sources[source], source), real))
+        halves = real[::2], real[1::2]
+        if len(halves[1]) >= metrics.LEAST_IMAGES:
+            bounds[to]["real"] = compare(*halves)
     return dict(
         source=source,
         target=to,
         **compare(made, real),
         ssim=float(ssim),
         **({"cycle_error": float(cycle[0])} if cycle else {}),
-        untranslated=compare(read(sources[source], source), real),
-        **({"real": compare(*halves)} if enough else {}),
+        **bounds[to],
         protocol=dict(
             features=extractor.name,
             resize=str(preparation),

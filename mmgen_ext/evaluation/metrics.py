@@ -75,7 +75,8 @@ def fid(made: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     It is biased upwards for few images: compare it only at equal counts.
 
     Returns:
-        `fid`, by torch-fidelity.
+        `fid`: torch-fidelity's, or the same number by way of the images where there are fewer than
+        features, in a hundredth of the time.
 
     Raises:
         ValueError: If a set is too small.
@@ -83,8 +84,23 @@ def fid(made: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     subset_size(len(made), len(reference))
+    if len(made) + len(reference) <= made.shape[1]:
+        return dict(fid=fid_of_few(made, reference))
     sides = [fid_features_to_statistics(torch.from_numpy(f)) for f in (made, reference)]
     return dict(fid=fid_statistics_to_metric(*sides, False)["frechet_inception_distance"])
+
+
+def fid_of_few(made: np.ndarray, reference: np.ndarray) -> float:
+    """FID by the singular values of an (N, M) matrix instead of eigenvalues of a (D, D) one.
+
+    With centred features X, Y divided by sqrt(N - 1), sqrt(M - 1) the covariances are X'X and Y'Y,
+    and tr sqrt(X'X Y'Y) is the sum of the singular values of X Y'.
+    """
+    a, b = made.astype(np.float64), reference.astype(np.float64)
+    difference = a.mean(0) - b.mean(0)
+    x, y = ((f - f.mean(0)) / np.sqrt(len(f) - 1) for f in (a, b))
+    shared = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    return float(difference @ difference + (x**2).sum() + (y**2).sum() - 2 * shared)
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:

@@ -41,6 +41,18 @@ def test_kid_and_fid_are_torch_fidelitys_on_folders(extractor, crops):
     assert ours["kid_std"] == pytest.approx(by_hand["kernel_inception_distance_std"], rel=1e-3)
 
 
+@pytest.mark.parametrize("counts", [(7, 9), (30, 5), (60, 70)])
+def test_fid_is_torch_fidelitys_for_few_and_for_many_pictures(counts):
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    rng = np.random.default_rng(0)
+    made, real = (rng.gamma(2, size=(n, 64)).astype(np.float32) for n in counts)
+    real = real @ rng.normal(size=(64, 64)).astype(np.float32) / 8
+    statistics = [fid_features_to_statistics(torch.from_numpy(f)) for f in (made, real)]
+    theirs = fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
+    assert metrics.fid(made, real)["fid"] == pytest.approx(theirs, rel=1e-4)
+
+
 def slow_kid(x, y):
     """Unbiased MMD^2 with the polynomial kernel, pair by pair."""
 

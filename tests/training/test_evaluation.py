@@ -25,9 +25,9 @@ custom_hooks = []
 """
 
 
-@pytest.fixture
-def config(tmp_path, tiny_config, crops):
-    path = tmp_path / "evaluated.py"
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, tiny_config, crops):
+    path = tmp_path_factory.mktemp("evaluation") / "evaluated.py"
     path.write_text(CONFIG.format(base=str(tiny_config), root=str(crops)), "utf-8")
     return path
 
@@ -44,13 +44,21 @@ def run(tool, config, tmp_path):
     return train
 
 
+@pytest.fixture(scope="module")
+def whole(tool, config, tmp_path_factory):
+    """The run directory of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    result = tool("train", config, "--work-dir", folder)
+    assert result.code == 0, result.err[-800:]
+    return folder
+
+
 def log_of(folder):
     return "".join(path.read_text("utf-8") for path in sorted(folder.glob("*.log")))
 
 
-def test_both_directions_are_measured_recorded_and_shown(run):
-    folder = run("run")
-    records = read_records(folder)["evaluation"]
+def test_both_directions_are_measured_recorded_and_shown(whole):
+    records = read_records(whole)["evaluation"]
     assert [record["iter"] for record in records] == [2, 4, 6]
     for record in records:
         assert record["weights"] == "ema" and record["features"] == "lite0"
@@ -59,15 +67,15 @@ def test_both_directions_are_measured_recorded_and_shown(run):
             assert {"kid", "kid_std", "fid", "ssim", "cycle_error", "untranslated"} <= set(found)
             assert found["protocol"]["iteration"] == record["iter"]
             assert found["protocol"]["reference"] == "test"
-    text = log_of(folder)
+    text = log_of(whole)
     assert "b to a" in text and "untranslated" in text
     # For TensorBoard and other loggers of mmcv's.
-    lines = [json.loads(line) for p in folder.glob("*.log.json") for line in p.open()]
+    lines = [json.loads(line) for p in whole.glob("*.log.json") for line in p.open()]
     assert any("kid_a" in line for line in lines)
 
 
-def test_the_lowest_kid_is_kept(run):
-    folder = run("run")
+def test_the_lowest_kid_is_kept(whole):
+    folder = whole
     records = read_records(folder)["evaluation"]
     means = {r["iter"]: sum(d["kid"] for d in r["directions"].values()) / 2 for r in records}
     best = min(means, key=means.get)
@@ -79,8 +87,8 @@ def test_the_lowest_kid_is_kept(run):
     assert content == {"best_kid": pytest.approx(means[best]), "best_checkpoint": path.name}
 
 
-def test_the_best_survives_a_resume(run):
-    whole, halves = run("whole"), run("halves", "total_iters=4")
+def test_the_best_survives_a_resume(run, whole):
+    halves = run("halves", "total_iters=4")
     before = {p.name: p.read_bytes() for p in halves.glob("best_*.pth")}
     run("halves", resume="auto")
     names = [sorted(p.name for p in folder.glob("best_*.pth")) for folder in (whole, halves)]
@@ -97,8 +105,8 @@ def test_the_best_survives_a_resume(run):
     assert kids[0] == kids[1]
 
 
-def test_training_is_the_same_to_the_bit(run, tool, config, tmp_path):
-    evaluated = run("evaluated")
+def test_training_is_the_same_to_the_bit(whole, tool, config, tmp_path):
+    evaluated = whole
     result = tool("train", config, "--work-dir", tmp_path / "plain", "--no-validate")
     assert result.code == 0
     a, b = (read_checkpoint(f / "iter_6.pth") for f in (evaluated, tmp_path / "plain"))
@@ -109,8 +117,8 @@ def test_training_is_the_same_to_the_bit(run, tool, config, tmp_path):
     assert "evaluation" not in read_records(tmp_path / "plain")
 
 
-def test_waiting_for_metrics_is_not_called_waiting_for_data(run):
-    for record in read_records(run("run"))["train"]:
+def test_waiting_for_metrics_is_not_called_waiting_for_data(whole):
+    for record in read_records(whole)["train"]:
         assert record["data_time"] < 1, record
 
 
@@ -142,8 +150,7 @@ def before_run(self, runner):
 '''
 
 
-def test_ctrl_c_in_an_evaluation_saves_and_resumes_to_the_bit(run, config, tmp_path):
-    whole = run("whole")
+def test_ctrl_c_in_an_evaluation_saves_and_resumes_to_the_bit(run, whole, config, tmp_path):
     slow = config_with_hook(tmp_path / "slow.py", config, SLOW)
     folder = tmp_path / "stopped"
     process = Tool("train", slow, "--work-dir", folder, output=tmp_path / "out")
@@ -160,9 +167,8 @@ def test_ctrl_c_in_an_evaluation_saves_and_resumes_to_the_bit(run, config, tmp_p
 
 
 def test_kill_9_in_an_evaluation_loses_nothing_but_the_iterations_since_the_last_checkpoint(
-    run, config, tmp_path
+    run, whole, config, tmp_path
 ):
-    whole = run("whole")
     slow = config_with_hook(tmp_path / "slow.py", config, SLOW)
     folder = tmp_path / "killed"
     options = ["--cfg-options", "evaluation.interval=3", "checkpoint_config.interval=1"]

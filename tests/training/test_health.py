@@ -89,7 +89,7 @@ def test_change_is_measured_in_contrasts_of_the_source(pictures):
 
 def test_spread_is_a_quartile_over_pairs_of_normed_thumbnails(pictures):
     def slow(images):
-        x = [np.array(t) for t in torch.nn.functional.adaptive_avg_pool2d(images, 32)]
+        x = list(torch.nn.functional.adaptive_avg_pool2d(images, 32).numpy())
         x = [t - t.mean((1, 2), keepdims=True) for t in x]
         x = [t / np.sqrt((t**2).mean()) for t in x]
         pairs = [(i, j) for i in range(len(x)) for j in range(i)]
@@ -113,8 +113,8 @@ def test_one_picture_for_all_is_found_and_a_faint_or_dark_one_is_not(pictures):
     assert spread(pictures) == 1
     assert spread(0.1 * pictures - 0.5) == pytest.approx(1, abs=1e-3)
     # Maps are more alike than photographs: no fault of the translator.
-    maps = pictures[:1] + 0.1 * pictures
-    assert relative_spread(maps, pictures, maps) == 1
+    maps = pictures[:1] + 0.5 * pictures
+    assert relative_spread(maps, pictures, maps) == 1 > spread(maps)
     assert relative_spread(pictures[:3], pictures, pictures) is None
     assert relative_spread(pictures, pictures[:1].repeat(16, 1, 1, 1), pictures) is None
 
@@ -123,14 +123,13 @@ def slow_grid_energy(images):
     """The formula, one tile and one frequency after the other."""
     n, wave = 32, 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(32) / 32)
     window, found = np.outer(wave, wave), []
-    for image in np.array(images, float):
+    for image in images.double().numpy():
         for top in range(0, image.shape[1] - n + 1, n):
             for left in range(0, image.shape[2] - n + 1, n):
                 power = np.zeros((n, n))
                 for tile in image[:, top : top + n, left : left + n]:
                     flat = tile - (tile * window).sum() / window.sum()
                     power += np.abs(np.fft.fft2(flat * window)) ** 2 / (window**2).sum()
-                    power += (2 / 255) ** 2 / 12
 
                 def box(y, x, power=power):
                     return np.mean([power[(y + i) % n, (x + j) % n] for i in (-1, 0, 1)
@@ -143,13 +142,13 @@ def slow_grid_energy(images):
                             beside = [(y, x + 4), (y, x - 4)] if x else []
                             beside += [(y + 4, x), (y - 4, x)] if y else []
                             grid += box(y, x) - np.mean([box(*each) for each in beside])
-                found.append(9 * grid / power.sum())
-    return np.mean(found)
+                found.append(9 * grid / len(image) / n**2)
+    return np.sort(found)[(len(found) - 1) // 2]  # torch's median
 
 
 def test_grid_energy_is_what_its_formula_says(pictures):
     for images in (pictures[:2, :, :64, :96], torch.randn(2, 1, 70, 64)):
-        assert grid_energy(images) == pytest.approx(slow_grid_energy(images), abs=1e-4)
+        assert grid_energy(images) == pytest.approx(slow_grid_energy(images), rel=1e-3)
     assert grid_energy(pictures[..., :31]) is None
 
 
@@ -327,15 +326,16 @@ def test_wrong_arguments_get_a_sentence(tool, tiny_config, tmp_path, sentence, o
 def run(tool, tiny_config, tmp_path):
     """Train; return the records of its health, and the log's lines about it."""
 
-    def train(*options, config=None, name="run", code=0):
-        quiet = ["checkpoint_config.interval=1000", "custom_hooks=[]", "report=None"]
-        if config is not None:  # it names a hook
-            quiet.remove("custom_hooks=[]")
+    def train(*options, config=None, name="run", resume=None):
+        quiet = ["checkpoint_config.interval=1000", "report=None"]
+        if config is None:  # others name a hook
+            quiet.append("custom_hooks=[]")
         result = tool(
             *("train", config or tiny_config, "--work-dir", tmp_path / name),
+            *(["--resume", resume] if resume else []),
             *("--cfg-options", *quiet, *options),
         )
-        assert result.code == code, result.err[-800:]
+        assert result.code == 0, result.err[-800:]
         text = "".join(log.read_text("utf-8") for log in (tmp_path / name).glob("*.log"))
         lines = [line for line in text.splitlines() if " health: " in line]
         return read_records(tmp_path / name).get("health", []), lines
@@ -365,7 +365,7 @@ def before_run(self, runner):
 
 
 DISEASES = {
-    "mode_collapse": "torch.linspace(-0.7, 0.7, 32).expand(x.shape)",
+    "mode_collapse": "torch.linspace(-20, 20, 32).sin().expand(x.shape)",
     "colour_inversion": "-0.8 * x",
     "checkerboard": "x + 0.3 * (-1.0) ** torch.arange(32)",
     "identity": "x + 0.004",
@@ -376,12 +376,12 @@ DISEASES = {
 def test_a_generator_that_is_ill_is_named_once_with_its_remedy(run, tiny_config, tmp_path, name):
     config = config_with_hook(tmp_path / "ill.py", tiny_config, generators(DISEASES[name]))
     # The discriminators of so short a run say "fake" to all.
-    records, lines = run(*QUICK, "total_iters=30", "health.detectors.discriminator_collapse_low=None",
-                         config=config)  # fmt: skip
+    others = "health.detectors.discriminator_collapse_low=None"
+    records, lines = run(*QUICK, "total_iters=30", others, config=config)
     assert [record["iter"] for record in records] == [5, 10, 15, 20, 25, 30]
     known = [record["checks"][name] for record in records if name in record["checks"]]
     assert [check["firing"] for check in known][-4:] == [True] * 4
-    assert firing(records) - {"checkerboard"} <= {name} and name in firing(records)
+    assert firing(records) == {name}
     (line,) = [line for line in lines if f": {name} is" in line]
     detector = next(d for d in DETECTORS if d.name == name)
     check = known[-4]
@@ -452,15 +452,15 @@ def after_train_iter(self, runner):
     config = config_with_hook(tmp_path / "ill.py", tiny_config, body)
     records, lines = run(*QUICK, "total_iters=35", f"data_root={root}", config=config)
     values = [record["checks"]["domain_imbalance"]["values"] for record in records]
-    assert all(each["a"] == 1 for each in values) and values[1]["b"] == 1
+    assert all(each.get("a", 1) == 1 for each in values) and values[1]["b"] == 1
     assert values[-1]["b"] == 0.5 and records[-1]["checks"]["domain_imbalance"]["firing"]
     assert any("Domain imbalance in b" in line and "data.train.type" in line for line in lines)
 
 
 def test_a_healthy_run_is_left_alone(run):
-    options = ("health.interval=10", "health.patience=1", "total_iters=200")
+    options = ("health.interval=10", "health.patience=1", "total_iters=150")
     records, lines = run(*options, "health.detectors.checkerboard.start=100")
-    assert len(records) == 20 and not lines and not firing(records)
+    assert len(records) == 15 and not lines and not firing(records)
     last = records[-1]["checks"]
     assert list(last) == NAMES
     for name, check in last.items():
@@ -471,9 +471,12 @@ def test_a_healthy_run_is_left_alone(run):
 
 
 def test_a_resumed_run_has_seen_no_picture_twice(run):
-    run("total_iters=9", "health.interval=5", name="run")
-    (_, result) = run("total_iters=9", "health.interval=5", name="other")
-    assert result == []
+    """It joins its passes of 6 and 4 pictures in the middle."""
+    run("total_iters=9", "health.interval=5")
+    records, lines = run("total_iters=40", "health.interval=5", "health.start=30", resume="auto")
+    assert [record["iter"] for record in records] == [*range(5, 41, 5)]
+    values = [record["checks"]["domain_imbalance"]["values"] for record in records[2:]]
+    assert values == [{"a": 1, "b": 1}] * 6 and not lines
 
 
 def test_watching_changes_no_bit(run, tmp_path):

@@ -44,7 +44,7 @@ class Detector:
 DETECTORS = (
     Detector(
         name="discriminator_collapse_high",
-        title="Discriminator collapse: never wrong",
+        title="Discriminator collapse (never wrong)",
         measure="accuracy of the discriminator on the kind of patches, real or generated, that it "
         "judges worse, from 0 to 1",
         threshold=0.985,
@@ -56,7 +56,7 @@ DETECTORS = (
     ),
     Detector(
         name="discriminator_collapse_low",
-        title="Discriminator collapse: never right",
+        title="Discriminator collapse (never right)",
         measure="accuracy of the discriminator on the kind of patches, real or generated, that it "
         "judges worse, from 0 to 1",
         threshold=0.08,
@@ -82,7 +82,7 @@ DETECTORS = (
         name="colour_inversion",
         title="Colour inversion",
         measure="correlation of brightness between a source and its translation, from -1 to 1",
-        threshold=-0.1,
+        threshold=-0.2,
         direction="below",
         meaning="what is bright in the source becomes dark, as in a negative: cycle consistency "
         "holds for that as well",
@@ -92,9 +92,9 @@ DETECTORS = (
     Detector(
         name="checkerboard",
         title="Checkerboard",
-        measure="share of a generated picture's energy that stands out at periods of 2 and 4 "
-        "pixels, above that of real pictures, up to 1; 0 is healthy",
-        threshold=0.25,
+        measure="amplitude of a grid of 2 and 4 pixels on generated pictures from -1 to 1, above "
+        "that of real ones: 0 is healthy, 0.1 is 13 grey levels of 255",
+        threshold=0.09,
         direction="above",
         meaning="transposed convolutions leave a grid on the generated pictures that training has "
         "not removed",

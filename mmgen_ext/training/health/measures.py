@@ -5,13 +5,14 @@ Pictures are float32 (N, C, H, W) in [-1, 1], BGR where C is 3; a fake stands wh
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.114, 0.587, 0.299)  # of blue, green, red: ITU-R BT.601
 GREY_LEVEL = 2 / 255  # of 8 bits: pictures that differ by less are the same picture
-ROUNDING = GREY_LEVEL**2 / 12  # variance of the error that 8 bits make
 TILE = 32  # pixels of a spectrum
 THUMBNAIL = 32
 
@@ -73,17 +74,15 @@ def relative_spread(fake: Tensor, source: Tensor, target: Tensor) -> float | Non
 
 
 def grid_energy(images: Tensor) -> float | None:
-    """Energy that stands out at periods of 4 and 2 pixels, of all in a tile: in about [-0.2, 1].
+    """Energy per pixel that stands out at periods of 4 and 2 pixels: about 0 without a grid.
 
-    Transposed convolutions of stride 2 leave grids of these periods (Odena et al. 2016,
+    Transposed convolutions of stride 2 leave such grids (Odena et al. 2016,
     https://doi.org/10.23915/distill.00003). Tiles of 32 x 32 under a Hann window; P is the mean
-    power of 3 x 3 frequencies, summed over the channels; f are the multiples of 1/4 per pixel,
-    without 0:
+    power of 3 x 3 frequencies and of the channels; f are the multiples of 1/4 per pixel, but 0:
 
-        mean over tiles of  9 sum_f (P(f) - mean of P at 4 bins beside f) / sum of all power
+        median over tiles of  9 / 32^2 sum_f (P(f) - mean of P at 4 bins beside f)
 
-    A grid on a smooth sky counts as much as it is seen there. Slopes of a natural spectrum make
-    real pictures slightly negative.
+    A grid of amplitude a, as a (-1)^(x + y), has a^2.
 
     Returns:
         None if pictures are smaller than a tile.
@@ -97,23 +96,29 @@ def grid_energy(images: Tensor) -> float | None:
     window = window[:, None] * window
     mean = (tiles * window).sum((2, 3), keepdim=True) / window.sum()
     power = torch.fft.fft2((tiles - mean) * window).abs().square() / window.square().sum()
-    power = (power + ROUNDING).sum(1)  # (N * tiles, 32, 32); white noise has its variance each
-    local = F.avg_pool2d(F.pad(power[:, None], (1, 1, 1, 1), mode="circular"), 3, 1)[:, 0]
+    power = power.mean(1, keepdim=True)  # (N * tiles, 1, 32, 32); all of it is 32^2 variances
+    local = F.avg_pool2d(F.pad(power, (1, 1, 1, 1), mode="circular"), 3, 1)[:, 0]
     beside_y, beside_x = ((local.roll(4, d) + local.roll(-4, d)) / 2 for d in (1, 2))
     beside = (beside_y + beside_x) / 2
     # On the axes lie the edges of all that is upright or level: compared along the axis.
     beside[:, 0], beside[:, :, 0] = beside_x[:, 0], beside_y[:, :, 0]
     grid = (local - beside)[:, :: TILE // 4, :: TILE // 4].flatten(1)[:, 1:].sum(1)
-    return float((9 * grid / power.sum((1, 2))).mean())
+    return float((9 / TILE**2 * grid).median())
 
 
 def checkerboard(fake: Tensor, source: Tensor, target: Tensor) -> float | None:
-    """grid_energy of the fakes above that of their sources and of real pictures of the target.
+    """Amplitude of the fakes' grid, above that of their sources and of the target's real pictures.
 
     So neither JPEG's blocks nor woven cloth in real pictures, nor a source's that are kept, count.
+
+    Returns:
+        The square root of the energy, or of a lack of it as a negative number: in about [-0.1, 1].
     """
     found = [grid_energy(images) for images in (fake, source, target)]
-    return None if None in found else found[0] - max(0.0, *found[1:])
+    if None in found:
+        return None
+    excess = found[0] - max(0.0, *found[1:])
+    return math.copysign(math.sqrt(abs(excess)), excess)
 
 
 def accuracy(real_logits: Tensor, fake_logits: Tensor, boundary: float | None) -> Tensor:

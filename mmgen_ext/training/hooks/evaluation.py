@@ -61,6 +61,7 @@ class EvaluationHook(Hook):
         self.reference, self.batch_size = reference, batch_size
         self.extractor: Extractor | None = None
         self.directions: list[str] | None = None
+        self.bounds: dict[str, dict] = {}
 
     def before_run(self, runner) -> None:
         """Find what can be evaluated; say once what cannot."""
@@ -120,7 +121,7 @@ class EvaluationHook(Hook):
                 translator, self.sources, self.references, domain, self.extractor,
                 self.preparation, self.batch_size or (1 if device == "cpu" else 8),
                 (distributed.rank(), distributed.world_size()), distributed.all_objects,
-                lambda: bool(runner.stop_signal),
+                lambda: bool(runner.stop_signal), self.bounds,
             )
             for domain in self.directions
         }  # fmt: skip
