@@ -34,12 +34,13 @@ class Preparation:
     def of(cls, cfg: Config) -> Preparation:
         """That of a config's test pipeline, ours or mmgen's; the paper's 256 x 256 without one."""
         part = (cfg.get("data") or {}).get("test") or {}
-        for step in part.get("pipeline") or cfg.get("test_pipeline") or []:
+        pipeline = part.get("pipeline") or cfg.get("test_pipeline")
+        for step in pipeline or []:
             if str(step.get("type")).rpartition(".")[2] == "Resize":
                 size = step.get("size", step.get("scale"))
                 size = min(size) if isinstance(size, (list, tuple)) else size
                 return cls(int(size), bool(step.get("keep_ratio", False)))
-        return cls()
+        return cls(None) if pipeline else cls()
 
     def __str__(self) -> str:
         if self.size is None:

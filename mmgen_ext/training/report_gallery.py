@@ -12,12 +12,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from .sheet import KINDS
+
 SNAPSHOTS = 24
 PICTURES = 8  # of a direction in a snapshot
 # Longest side of a picture and WebP's quality: the first with which the gallery fits.
 SIZES = ((256, 80), (256, 70), (224, 70), (192, 70), (160, 66), (128, 60), (96, 50), (64, 40))
 CHARACTERS = 3_200_000  # of all pictures
-CELLS = ("real", "fake", "cycle", "identity")  # of a row; the last two may be absent
 
 
 def find_sheets(work_dir: Path, iteration: int) -> list[tuple[int, Path, int]]:
@@ -49,14 +50,14 @@ def gallery(sheets: Sequence[tuple[int, Path, int]]) -> dict:
     for size in SIZES if sheets else ():
         last = small_rows(*sheets[-1][1:], size)
         # Test pictures are the same in every sheet, translations are not.
-        new = sum(len(row[key]) for row in last for key in CELLS[1:] if key in row)
+        new = sum(len(row[key]) for row in last for key in KINDS[1:] if key in row)
         if new * len(sheets) > CHARACTERS and size != SIZES[-1]:
             continue
         places: dict[str, int] = {}
         snapshots = []
         for number, *sheet in sheets:
             rows = [
-                {k: places.setdefault(v, len(places)) if k in CELLS else v for k, v in row.items()}
+                {k: places.setdefault(v, len(places)) if k in KINDS else v for k, v in row.items()}
                 for row in small_rows(*sheet, size)
             ]
             if rows:
@@ -80,7 +81,7 @@ def small_rows(path: Path, changed: int, size: tuple[int, int]) -> tuple[dict[st
             key = tuple(direction.values())
             counts[key] = counts.get(key, 0) + 1
             if counts[key] <= PICTURES:
-                boxes = {name: row[name] for name in CELLS if name in CELLS[:2] or row.get(name)}
+                boxes = {name: row[name] for name in KINDS if name in KINDS[:2] or row.get(name)}
                 rows.append(direction | {n: data_uri(sheet, n, b, *size) for n, b in boxes.items()})
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
         return ()  # a picture of another program, or half of one
@@ -91,7 +92,7 @@ def data_uri(sheet: Image.Image, name: str, box: Sequence[int], side: int, quali
     """A cell of a sheet as WebP; half as large if it is only looked at in passing."""
     x, y, width, height = box
     cell = sheet.crop((x, y, x + width, y + height))
-    side = side if name in CELLS[:2] else side // 2
+    side = side if name in KINDS[:2] else side // 2
     cell.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     cell.save(file, "WEBP", quality=quality, method=2)  # 4, the default, takes eight times as long

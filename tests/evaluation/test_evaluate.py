@@ -34,7 +34,7 @@ def test_both_directions_with_bounds_and_protocol(figures, averaged):
             assert {"kid", "kid_std", "kid_all", "fid"} <= set(row)
         protocol = found["protocol"]
         assert (protocol["num_source"], protocol["num_reference"]) == counts
-        assert protocol["features"] == "lite0" and protocol["resize"] == "256 x 256"
+        assert protocol["features"] == "lite0" and protocol["resize"] == "as they are"
         assert protocol["weights"] == "ema" and protocol["iteration"] == 6
         assert protocol["reference"] == "test" and protocol["kid_subset_size"] == 4
         assert protocol["checkpoint"] == str(averaged / "latest.pth")
@@ -42,15 +42,19 @@ def test_both_directions_with_bounds_and_protocol(figures, averaged):
         assert words in out
 
 
-def test_figures_are_those_of_pictures_written_and_measured_by_hand(figures, averaged, crops):
+def test_figures_are_those_of_pictures_measured_by_hand(tool, averaged, crops, tmp_path):
     """Each source once, sized, translated by the Translator, compared with the other side."""
     translator = Translator(None, averaged / "latest.pth")
-    sized = [Preparation(256).read(path) for path in list_images(crops / "testA")]
-    assert sized[0].shape == (256, 256, 3)  # enlarged as the protocol says
+    sized = [Preparation(64).read(path) for path in list_images(crops / "testA")]
+    assert sized[0].shape == (64, 64, 3)
     fakes = [translator(image, "b") for image in sized]
     extract = Extractor("lite0")
-    reference = extract(Preparation(256).read_all(list_images(crops / "testB")))
-    found = figures[0]["directions"]["b"]
+    reference = extract(Preparation(64).read_all(list_images(crops / "testB")))
+    out = tmp_path / "m.json"
+    run = ["evaluate", "auto", averaged / "latest.pth", "--to", "b", "--size", 64, "--out", out]
+    assert tool(*run).code == 0
+    found = json.loads(out.read_text("utf-8"))["directions"]["b"]
+    assert found["protocol"]["resize"] == "64 x 64"
     assert found["kid"] == pytest.approx(metrics.kid(extract(fakes), reference)["kid"], rel=1e-4)
     assert found["fid"] == pytest.approx(metrics.fid(extract(fakes), reference)["fid"], rel=1e-4)
     plain = metrics.kid(extract(sized), reference)["kid"]
@@ -64,11 +68,11 @@ def test_figures_are_those_of_pictures_written_and_measured_by_hand(figures, ave
 def test_raw_weights_are_others_than_averaged_ones(tool, figures, averaged, tmp_path):
     out = tmp_path / "new folder" / "raw.json"
     run = ["evaluate", "auto", averaged / "latest.pth", "--to", "b", "--weights", "raw"]
-    result = tool(*run, "--out", out, "--size", "native")
+    result = tool(*run, "--out", out, "--size", 40)
     assert result.code == 0, result.err
     found = json.loads(out.read_text("utf-8"))["directions"]
     assert list(found) == ["b"] and found["b"]["protocol"]["weights"] == "raw"
-    assert found["b"]["protocol"]["resize"] == "as they are"
+    assert found["b"]["protocol"]["resize"] == "40 x 40"
     raw, ema = (Translator(None, averaged / "latest.pth", weights=w) for w in ("raw", "auto"))
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
     assert not np.array_equal(raw(image, "b"), ema(image, "b"))
@@ -156,7 +160,9 @@ def test_an_evaluation_stops_between_pictures(averaged):
 
 def test_sizes_of_ours_and_mmgens_test_pipelines(tiny_config, tmp_path, photos):
     cfg = load_config(tiny_config)
-    assert str(Preparation.of(cfg)) == "256 x 256"  # it names none
+    assert str(Preparation.of(cfg)) == "as they are"  # its test pipeline does not resize
+    cfg.test_pipeline = None
+    assert str(Preparation.of(cfg)) == "256 x 256"
     cfg.data.test = dict(pipeline=[dict(type="mmgen_ext.Resize", size=100, keep_ratio=True)])
     assert str(Preparation.of(cfg)) == "short side 100"
     cfg.data.test = dict(pipeline=[dict(type="Resize", scale=(64, 64))])

@@ -44,7 +44,7 @@ def test_cells_are_what_the_averaged_weights_make_of_test_pictures(sheets, avera
     translator = Translator(None, averaged / "latest.pth")
     rows = json.loads(sheets[1].text["layout"])["rows"]
     pictures = {d: list_images(crops / f"test{x}") for d, x in (("a", "A"), ("b", "B"))}
-    first = {d: Preparation(256).read(paths[0]) for d, paths in pictures.items()}
+    first = {d: Preparation(None).read(paths[0]) for d, paths in pictures.items()}
     for row, source, target in ((rows[0], "a", "b"), (rows[3], "b", "a")):
         fake = translator(first[source], target)
         made = dict(real=first[source], fake=fake, cycle=translator(fake, source))
@@ -63,7 +63,7 @@ def test_without_test_pictures_training_pictures_are_shown(tool, tiny_config, cr
     assert result.code == 0, result.err[-600:]
     sheet = Image.open(tmp_path / "run" / "training_samples" / "iter_3.png")
     row = json.loads(sheet.text["layout"])["rows"][0]
-    first = Preparation(256).read(list_images(crops / "trainA")[0])
+    first = Preparation(None).read(list_images(crops / "trainA")[0])
     np.testing.assert_array_equal(cell(sheet, row["real"]), first)
 
 

@@ -1,9 +1,10 @@
 """Each disease made on purpose in a real training, and none where there is none.
 
-What was seen with batches of 1 at 64 to 256 pixels on monet2photo and horse2zebra, in windows of 10
-to 16 pictures after the start: accuracy 0.41 to 0.76 (0.98 for single checks on six pictures known
-by heart), mode collapse 0.76 to 1.27, inversion 0.57 to 0.98, identity 0.63 to 1.6; checkerboard
-below 0 for resize and up to 0.24 for transposed convolutions at 300 iterations, falling.
+What was seen on monet2photo and horse2zebra at 64 to 256 pixels with batches of 1, in windows of 10
+to 16 pictures after the start of each detector: accuracy 0.41 to 0.93 (single checks up to 0.98 with
+six pictures, known by heart), mode collapse 0.76 to 1.3, inversion 0.55 to 0.98, identity 0.63 to
+1.6; checkerboard below 0 with upsample="resize", and with "deconv" 0.12 at the beginning and up to
+0.075 after 300 iterations, while networks that do not learn keep their 0.1 to 0.28.
 """
 
 import re
@@ -166,8 +167,13 @@ def test_checkerboard_grows_with_a_grid_and_knows_it_from_texture(pictures, size
         found = [
             checkerboard((fakes + k * grid).clamp(-1, 1), others, reals) for k in (0, 0.1, 0.3)
         ]
-        assert found[0] < 0.03 < found[1] < found[2] and found[2] > 0.3
-    # Also where the real ones have a grid of their own, the fake has none.
+        deviation = float(grid.std())
+        assert found[0] < 0.03
+        assert found[1:] == pytest.approx([0.1 * deviation, 0.3 * deviation], rel=0.15)
+        woven = (reals + 0.3 * grid).clamp(-1, 1)
+        assert checkerboard((fakes + 0.3 * grid).clamp(-1, 1), others, woven) < 0.08
+        assert checkerboard((fakes + 0.3 * grid).clamp(-1, 1), woven, reals) < 0.08
+    # JPEG's blocks are no grid, whoever has them, nor are pixels that were doubled.
     assert checkerboard(fakes, jpeg(others, 5), jpeg(reals, 5)) < 0.03
     assert checkerboard(jpeg(fakes, 5), jpeg(others, 5), reals) < 0.03
     coarse = torch.nn.functional.interpolate(images[..., ::2, ::2], scale_factor=2)
@@ -280,9 +286,8 @@ def test_a_disease_counts_after_some_checks_in_a_row_and_so_does_its_end():
     identity = next(d for d in DETECTORS if d.name == "identity")
     watch = Watch(identity, patience=3)
     values = [0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 1, 1]
-    changed = [watch.note(value, 200 + 10 * i) and watch.firing for i, value in enumerate(values)]
-    assert [i for i, each in enumerate(changed) if each] == [2]
-    assert not watch.firing
+    changes = {i: watch.firing for i, value in enumerate(values) if watch.note(value, 200 + i)}
+    assert changes == {2: True, 12: False}
     assert watch.note(0, 0) is False and watch.against == 0  # before the start
 
 
@@ -365,7 +370,7 @@ def before_run(self, runner):
 
 
 DISEASES = {
-    "mode_collapse": "torch.linspace(-20, 20, 32).sin().expand(x.shape)",
+    "mode_collapse": "torch.linspace(-9, 9, 32).cos().expand(x.shape)",
     "colour_inversion": "-0.8 * x",
     "checkerboard": "x + 0.3 * (-1.0) ** torch.arange(32)",
     "identity": "x + 0.004",
@@ -479,6 +484,21 @@ def test_a_resumed_run_has_seen_no_picture_twice(run):
     assert values == [{"a": 1, "b": 1}] * 6 and not lines
 
 
+def test_a_run_that_went_back_has_seen_no_picture_twice(run, tiny_config, tmp_path):
+    body = """
+def before_train_iter(self, runner):
+    if not runner.rolled_back and runner.iter in (10, 11):
+        for batch in runner.data_batch:
+            batch["img_a"][0, 0, 3, 3] = float("inf")
+"""
+    config = config_with_hook(tmp_path / "inf.py", tiny_config, body)
+    steps = ("total_iters=20", "max_bad_steps=2", "checkpoint_config.interval=3")
+    records, lines = run(*steps, "health.interval=2", "health.start=20", config=config)
+    assert "going on from" in next((tmp_path / "run").glob("*.log")).read_text("utf-8")
+    assert all(r["checks"].get("domain_imbalance", {}).get("value", 1) == 1 for r in records)
+    assert records[-1]["checks"]["domain_imbalance"]["values"] == {"a": 1, "b": 1} and not lines
+
+
 def test_watching_changes_no_bit(run, tmp_path):
     options = ["total_iters=9", "model.discriminator.norm=batch", "log_config.interval=1"]
     options += ["model.discriminator.spectral_norm=True", "model.generator.use_dropout=True"]
@@ -510,3 +530,30 @@ def test_ranks_are_watched_together_and_stay_equal(tiny_config, tmp_path):
 def test_domains_of_different_channels_are_watched_as_far_as_it_goes(run, tiny_config, tmp_path):
     records, _ = run("model.channels.a=1", "model.channels.b=3", "total_iters=10", *QUICK)
     assert set(records[-1]["checks"]) == set(NAMES) - {"identity"}
+
+
+def test_mmgens_own_model_is_watched_too(run, tiny_config, tmp_path):
+    sizes = dict(in_channels=3, base_channels=4, norm_cfg=dict(type="IN"))
+    model = dict(
+        _delete_=True,
+        type="CycleGAN",
+        default_domain="b",
+        reachable_domains=["a", "b"],
+        related_domains=["a", "b"],
+        gan_loss=dict(type="GANLoss", gan_type="lsgan", real_label_val=1.0, fake_label_val=0.0),
+        generator=dict(type="ResnetGenerator", out_channels=3, num_blocks=1, **sizes),
+        discriminator=dict(type="PatchDiscriminator", num_conv=2, **sizes),
+    )
+    config = tmp_path / "mmgens.py"
+    config.write_text(f"_base_ = {str(tiny_config)!r}\nmodel = {model!r}\n", "utf-8")
+    records, _ = run("total_iters=10", *QUICK, config=config)
+    assert set(records[-1]["checks"]) == set(NAMES)
+    assert set(records[-1]["checks"]["checkerboard"]["values"]) == {"a", "b"}
+
+
+def test_the_docs_name_every_detector_with_its_threshold():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text("utf-8")
+    for detector in describe():
+        assert f"`{detector['name']}`" in text
+        assert f"| {detector['direction']} {detector['threshold']:g} |" in text
+        assert detector["remedy"] in text

@@ -59,7 +59,7 @@ DETECTORS = (
         title="Discriminator collapse (never right)",
         measure="accuracy of the discriminator on the kind of patches, real or generated, that it "
         "judges worse, from 0 to 1",
-        threshold=0.08,
+        threshold=0.1,
         direction="below",
         meaning="the discriminator gives real and generated pictures the same verdict, so what the "
         "generator learns from it is worth nothing",
@@ -94,7 +94,7 @@ DETECTORS = (
         title="Checkerboard",
         measure="amplitude of a grid of 2 and 4 pixels on generated pictures from -1 to 1, above "
         "that of real ones: 0 is healthy, 0.1 is 13 grey levels of 255",
-        threshold=0.09,
+        threshold=0.1,
         direction="above",
         meaning="transposed convolutions leave a grid on the generated pictures that training has "
         "not removed",

@@ -56,7 +56,8 @@ def spread(images: Tensor) -> Tensor:
     x = thumbnails(images)
     x = (x - x.mean((2, 3), keepdim=True)).flatten(1)
     x = x / x.square().mean(1, keepdim=True).sqrt().clamp_min(GREY_LEVEL / 2)
-    return (F.pdist(x) / x.shape[1] ** 0.5).quantile(0.25)
+    i, j = torch.triu_indices(len(x), len(x), 1, device=x.device)
+    return (x[i] - x[j]).square().mean(1).sqrt().quantile(0.25)
 
 
 def relative_spread(fake: Tensor, source: Tensor, target: Tensor) -> float | None:
