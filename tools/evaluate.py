@@ -19,6 +19,11 @@ from mmgen_ext.evaluation.run import evaluate_checkpoint, write_metrics
 from mmgen_ext.inference.weights import WEIGHTS
 
 
+def size(text: str) -> int | str:
+    """Parse --size."""
+    return text if text == "native" else cli.number(text)
+
+
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = cli.new_parser(__doc__)
@@ -35,10 +40,12 @@ def parse_args() -> argparse.Namespace:
         "metrics.json beside the checkpoint)")  # fmt: skip
     add("--data-root", type=Path, metavar="DIR", help="folder with testA and testB (default: the "
         "config's)")  # fmt: skip
+    add("--domains", nargs=2, metavar=("A", "B"), help="names of the domains in testA and testB "
+        "(default: the config's)")  # fmt: skip
     add("--reference", default="test", choices=("test", "train"), help="pictures of the target "
         "domain to compare with (default: test)")  # fmt: skip
-    add("--size", metavar="native|N", help="side of the squares that all pictures become (default: "
-        "that of the config's test pipeline)")  # fmt: skip
+    add("--size", type=size, metavar="native|N", help="side of the squares that all pictures "
+        "become (default: that of the config's test pipeline)")  # fmt: skip
     add("--weights", default="auto", choices=WEIGHTS, help="raw: of the last iteration; ema: their "
         "averages (default: auto, the averages if there are some)")  # fmt: skip
     add("--batch-size", type=cli.number, default=1, metavar="N", help="images at once (default: 1)")
@@ -50,11 +57,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Evaluate, print a table and write the figures."""
     args = parse_args()
-    size = args.size and (args.size if args.size == "native" else cli.number(args.size))
     results, notes = evaluate_checkpoint(
         args.config, args.checkpoint, args.to, args.features, args.features_weights,
-        args.data_root, args.reference, size, args.weights, args.batch_size,
-        args.device, args.precision,
+        args.data_root, args.reference, args.size, args.weights, args.batch_size,
+        args.device, args.precision, args.domains,
     )  # fmt: skip
     print(metrics_table(results))
     for line in protocol_lines(results):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ def evaluate(
 
     Raises:
         ValueError: If a set has too few pictures.
-        Stopped: If `stop` said so on any process.
+        Stopped: If `stop` said so on any process; other errors are raised on all as well.
     """
     source = source_of(translator, sources, to)
     check_counts(sources, references, source, to)
@@ -68,23 +68,54 @@ def evaluate(
         translator, sources[source][rank::world], source, to, preparation, batch_size, stop,
         measures, quiet=rank > 0,
     )  # fmt: skip
-    made, stopped = None, False
+    made, error = _attempt(lambda: extractor(fakes))
+    parts = gather((error, made, measures))
+    raise_first(part[0] for part in parts)
+    # What fails on one process fails on all: none may wait for another that has left.
+    found, error = _attempt(
+        lambda: _figures(translator, sources[source], references[to], source, to, extractor,
+                         preparation, parts, {} if bounds is None else bounds)
+        if rank == 0 else None
+    )  # fmt: skip
+    raise_first(gather(error))
+    return found
+
+
+def _attempt(function: Callable) -> tuple[object, Exception | None]:
+    """What a function returns, and what it raises in a form that goes to other processes."""
     try:
-        made = extractor(fakes)
-    except Stopped:
-        stopped = True
-    parts = gather((stopped, made, measures))
-    if any(part[0] for part in parts):
-        raise Stopped
-    if rank:
-        return None
+        return function(), None
+    except (Stopped, ValueError, OSError) as error:
+        return None, error
+    except Exception as error:
+        return None, RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def raise_first(errors: Iterable[Exception | None]) -> None:
+    """Raise the first error there is."""
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _figures(
+    translator: Translator,
+    sources: Sequence[Path],
+    references: Sequence[Path],
+    source: str,
+    to: str,
+    extractor: Extractor,
+    preparation: Preparation,
+    parts: Sequence[tuple],
+    bounds: dict[str, dict],
+) -> dict:
+    """What `evaluate` returns, of the parts of all processes."""
     made = _in_order([part[1] for part in parts if len(part[2])])
     ssim, *cycle = np.mean([m for part in parts for m in part[2]], axis=0)
     read = functools.partial(_features, extractor, preparation, translator)
-    real = read(references[to], to)
-    bounds = {} if bounds is None else bounds
+    real = read(references, to)
     if to not in bounds:
-        bounds[to] = dict(untranslated=compare(read(sources[source], source), real))
+        bounds[to] = dict(untranslated=compare(read(sources, source), real))
         halves = real[::2], real[1::2]
         if len(halves[1]) >= metrics.LEAST_IMAGES:
             bounds[to]["real"] = compare(*halves)
@@ -98,7 +129,7 @@ def evaluate(
         protocol=dict(
             features=extractor.name,
             resize=str(preparation),
-            num_source=len(sources[source]),
+            num_source=len(sources),
             num_reference=len(real),
             kid_subsets=metrics.SUBSETS,
             kid_subset_size=metrics.subset_size(len(made), len(real)),
@@ -144,8 +175,8 @@ def check_counts(
         if len(paths) < metrics.LEAST_IMAGES:
             raise ValueError(
                 f"domain {domain!r} has {len(paths)} pictures {what}; KID and FID need at least "
-                f"{metrics.LEAST_IMAGES}, and a hundred to mean much. Put more into its test "
-                f"folder, or compare with the training pictures: --reference train"
+                f"{metrics.LEAST_IMAGES}, and a hundred to mean much. Put more into its folder, or "
+                f"compare with those of the other split (reference: test or train)"
             )
 
 
@@ -188,7 +219,8 @@ def _features(
 ) -> np.ndarray:
     """Features of a domain's real pictures."""
     takers = [other for other in translator.domains if other != domain]
-    channels = translator.channels(takers[0]) if takers else 3
+    known = translator.cfg.model.get("channels") or {}
+    channels = translator.channels(takers[0]) if takers else known.get(domain, 3)
     images = preparation.read_all(paths, channels)
     return extractor.of_files(paths, images, f"{preparation}, {channels} channels")
 

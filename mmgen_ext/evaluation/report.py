@@ -32,11 +32,13 @@ def protocol_lines(results: Mapping[str, Mapping]) -> list[str]:
     lines = []
     for result in results.values():
         p = result["protocol"]
+        a, b = p["domains"]
         iteration = f" after {p['iteration']} iterations" if p["iteration"] else ""
         lines.append(
             f"to {result['target']}: {p['num_source']} {result['source']} pictures, "
             f"{p['resize']}, against {p['num_reference']} of the {p['reference']} pictures of "
             f"{result['target']}; features {p['features']}; {p['weights']} weights{iteration}; KID "
-            f"+- is the deviation over {p['kid_subsets']} subsets of {p['kid_subset_size']}"
+            f"+- is the deviation over {p['kid_subsets']} subsets of {p['kid_subset_size']}; "
+            f"testA is {a}, testB {b}"
         )
     return lines

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .. import __version__
+from ..config import load_config
 from ..files import replacing
 from ..inference.translator import Translator
 from .evaluate import check_counts, evaluate, source_of
@@ -28,6 +29,7 @@ def evaluate_checkpoint(
     batch_size: int = 1,
     device: str = "auto",
     precision: str = "auto",
+    domains: Sequence[str] | None = None,
 ) -> tuple[dict[str, dict], list[str]]:
     """Evaluate the directions of a trained model.
 
@@ -44,18 +46,21 @@ def evaluate_checkpoint(
         batch_size: Pictures translated at once.
         device: See Translator.
         precision: See Translator.
+        domains: Names of the domains in testA and testB; None for the config's.
 
     Returns:
-        Target domain to what `evaluate` returned, with `reference`, `checkpoint` and `precision` in
-        its protocol; and notes of what was left out.
+        Target domain to what `evaluate` returned, with `reference`, `checkpoint`, `precision` and
+        `domains`, of testA and testB, in its protocol; and notes of what was left out.
 
     Raises:
         ValueError: If nothing can be evaluated: why.
         OSError: If a file is not there or cannot be fetched.
     """
     translator = Translator(config, checkpoint, device, precision, weights=weights)
-    sources = find_images(translator.cfg, "test", data_root)
-    references = find_images(translator.cfg, reference, data_root)
+    cfg = translator.cfg if config in (None, "auto") else load_config(config)
+    sources, references = (
+        find_images(cfg, split, data_root, domains) for split in ("test", reference)
+    )
     if not any(sources.values()):
         where = data_root or "the folder that the config names, if it does"
         raise FileNotFoundError(
@@ -65,7 +70,7 @@ def evaluate_checkpoint(
     directions, notes = _choose(translator, sources, references, to)
     extractor = Extractor(features, translator.device, features_weights)
     if size is None:
-        preparation = Preparation.of(translator.cfg)
+        preparation = Preparation.of(cfg)
     else:
         preparation = Preparation(None if size == "native" else size)
     results = {}
@@ -74,7 +79,10 @@ def evaluate_checkpoint(
             translator, sources, references, domain, extractor, preparation, batch_size
         )
         found["protocol"] |= dict(
-            reference=reference, checkpoint=str(checkpoint), precision=precision
+            reference=reference,
+            checkpoint=str(checkpoint),
+            precision=precision,
+            domains=list(sources),
         )
         results[domain] = found
     return results, notes

@@ -13,7 +13,7 @@ from torch import nn
 from ..checkpoint import file_digest, write_checkpoint
 from ..config import plain_data
 from ..files import replacing
-from .weights import load_trained
+from .weights import Trained, load_trained
 
 
 def publish(
@@ -38,7 +38,8 @@ def publish(
         ValueError: If the checkpoint is damaged or of no known kind, or has no such domain.
     """
     out = _check_suffix(out)
-    cfg, generators, *_ = load_trained(config, checkpoint)
+    trained = load_trained(config, checkpoint)
+    cfg, generators = trained.cfg, trained.generators
     to = to or cfg.model.get("default_domain") or list(generators)[-1]
     if to not in generators:
         raise ValueError(f"unknown domain {to!r}; this model makes {', '.join(generators)}")
@@ -46,7 +47,7 @@ def publish(
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        _write(part, out.suffix, cfg, {to: generators[to]}, Path(checkpoint).name)
+        _write(part, out.suffix, trained, {to: generators[to]}, Path(checkpoint).name)
         named = out.with_name(f"{out.stem}-{file_digest(part)[:8]}{out.suffix}")
         os.replace(part, named)
     finally:
@@ -76,7 +77,8 @@ def convert(
         ValueError: If the file is damaged or of no known kind, or the names do not fit.
     """
     out = _check_suffix(out)
-    cfg, generators, *_ = load_trained(config, checkpoint)
+    trained = load_trained(config, checkpoint)
+    cfg, generators = trained.cfg, trained.generators
     made = list(generators)
     if to_domains is not None:
         if len(to_domains) != len(made) or len(set(to_domains)) < len(made):
@@ -89,7 +91,7 @@ def convert(
         generators = {names[domain]: network for domain, network in generators.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as part:
-        _write(part, out.suffix, cfg, generators, Path(checkpoint).name)
+        _write(part, out.suffix, trained, generators, Path(checkpoint).name)
     return list(generators)
 
 
@@ -115,15 +117,17 @@ def _rename(cfg: Config, names: Mapping[str, str]) -> None:
 
 
 def _write(
-    path: Path, suffix: str, cfg: Config, generators: Mapping[str, nn.Module], source: str
+    path: Path, suffix: str, trained: Trained, generators: Mapping[str, nn.Module], source: str
 ) -> None:
     """Write generators by domain, and the part of the config that translating needs."""
     # No paths, no optimizers, nothing of the machine it was trained on.
     keys = ("type", "generator", "domains", "reachable_domains", "related_domains", "channels")
     keys += ("default_domain",)
+    cfg = trained.cfg
     model = {key: cfg.model[key] for key in keys if cfg.model.get(key) is not None}
     slim = dict(model=model, test_pipeline=cfg.get("test_pipeline"))
     ours = dict(config=plain_data(slim), source=source)
+    ours |= dict(weights=trained.weights, iteration=trained.iteration)
     state = {
         key: value.contiguous()
         for domain, network in generators.items()

@@ -48,7 +48,8 @@ def load_exported(path: str | os.PathLike, device: str, precision: str) -> Train
     network, domain, normal, source = load_onnx(path, device)
     domains = [name for name in (source, domain) if name]
     model = dict(type="mmgen_ext.CycleGAN", domains=domains, default_domain=domain)
-    return Trained(Config(dict(model=model)), nn.ModuleDict({domain: network}), normal)
+    networks = nn.ModuleDict({domain: network})
+    return Trained(Config(dict(model=model)), networks, normal, "exported")
 
 
 class Translator:
@@ -67,7 +68,7 @@ class Translator:
             'auto' for the averages if the checkpoint holds some.
 
     Attributes:
-        weights: 'raw' | 'ema': what was found.
+        weights: 'raw' | 'ema': what was found; 'exported' for an .onnx file, which does not say.
         iteration: Iterations that the weights were trained, where the checkpoint says so.
 
     Raises:
@@ -89,6 +90,8 @@ class Translator:
             raise ValueError(f"tile={tile}; expected a number of pixels, or 0 for none")
         chosen = pick_device(device)
         if os.fspath(checkpoint).lower().endswith(".onnx"):
+            if weights != "auto":
+                raise ValueError(f"{checkpoint} holds one kind of weights; take --weights auto")
             # It runs where onnxruntime can; tensors around it stay on the CPU.
             chosen = torch.device("cpu")
             trained = load_exported(checkpoint, device, precision)

@@ -64,10 +64,15 @@ def load_trained(
     path = find_weights(checkpoint)
     content = read_checkpoint(path)
     try:
-        iteration = (content.get("meta") or {}).get("iter")
+        meta, ours = (content.get(key) or {} for key in ("meta", "mmgen_ext"))
         cfg, content = with_config(config, content, path, domains_of(checkpoint))
-        found = choose_weights(content, weights, str(path))
-        generators = load_generators(cfg, content, str(path), found)
+        # A published file holds one kind of weights and says which.
+        found = ours.get("weights") or choose_weights(content, weights, str(path))
+        if weights not in ("auto", found):
+            raise ValueError(f"checkpoint {path} holds {found} weights alone; take --weights auto")
+        averages = found == "ema" and "weights" not in ours
+        generators = load_generators(cfg, content, str(path), "ema" if averages else "raw")
+        iteration = meta.get("iter", ours.get("iteration"))
         return Trained(cfg, generators, normalization(cfg), found, iteration)
     except (ValueError, OSError):
         raise

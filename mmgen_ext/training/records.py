@@ -1,6 +1,7 @@
 """What a run tells about itself in numbers: lines of JSON in <timestamp>.log.json, mmcv's file.
 
-A record has `mode` and `iter`. mmcv's text log writes `train`; ours are `evaluation` and `health`.
+A record has `mode` and `iter`. mmcv's text log writes `train`; ours are `evaluation`, `health` and
+`start`, where a run begins or goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def append_record(runner, mode: str, values: Mapping) -> None:
         values: Plain data under further keys.
     """
     if distributed.rank() == 0:
-        record = dict(mode=mode, iter=runner.iter + 1, **values)
+        record = dict(mode=mode, iter=runner.iter + 1) | dict(values)
         path = Path(runner.work_dir, f"{runner.timestamp}.log.json")
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -31,8 +32,8 @@ def append_record(runner, mode: str, values: Mapping) -> None:
 def read_records(work_dir: str | os.PathLike) -> dict[str, list[dict]]:
     """All records of a run, by mode and in the order of their iterations.
 
-    Iterations that a resumed run did again count as it did them. A line that a killed run left
-    half written is left out.
+    Iterations that a resumed run did again count as it did them. What a former run in the folder
+    did beyond the start of this one is left out, as is a line that a killed run left half written.
     """
     records: dict[str, list[dict]] = {}
     for path in sorted(Path(work_dir).glob("*.log.json")):
@@ -42,6 +43,9 @@ def read_records(work_dir: str | os.PathLike) -> dict[str, list[dict]]:
                 mode, iteration = record["mode"], int(record["iter"])
             except (ValueError, KeyError, TypeError):
                 continue  # The environment stands there, too.
+            if mode == "start":
+                for key, series in records.items():
+                    records[key] = [record for record in series if record["iter"] <= iteration]
             series = records.setdefault(mode, [])
             while series and series[-1]["iter"] >= iteration:
                 series.pop()

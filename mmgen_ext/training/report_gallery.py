@@ -21,7 +21,9 @@ SIZES = ((256, 80), (256, 70), (224, 70), (192, 70), (160, 66), (128, 60), (96, 
 CHARACTERS = 3_200_000  # of all pictures
 
 
-def find_sheets(work_dir: Path, iteration: int) -> list[tuple[int, Path, int]]:
+def find_sheets(
+    work_dir: Path, iteration: int, start: int = 0, began: float = 0.0
+) -> list[tuple[int, Path, int]]:
     """Iteration, path and time of change of at most SNAPSHOTS sheets, with the first and the last.
 
     Every second, fourth, ... stays, not ever others: what was made small for the last report can
@@ -31,7 +33,10 @@ def find_sheets(work_dir: Path, iteration: int) -> list[tuple[int, Path, int]]:
     for path in work_dir.glob("training_samples/iter_*.png"):
         number = re.fullmatch(r"iter_(\d+)\.png", path.name)
         if number and int(number[1]) <= iteration:
-            sheets.append((int(number[1]), path, path.stat().st_mtime_ns))
+            changed = path.stat().st_mtime_ns
+            # Beyond the start and older than it: of a former run in this folder.
+            if int(number[1]) <= start or changed >= began * 1e9 - 2e9:
+                sheets.append((int(number[1]), path, changed))
     sheets = sorted(sheet for sheet in sheets if read_layout(*sheet[1:]))
     step = 1
     while len(sheets) > 1 + step * (SNAPSHOTS - 1):

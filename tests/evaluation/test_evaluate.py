@@ -101,7 +101,7 @@ def test_three_pictures_or_none_are_too_few(
     for path in list_images(root / "testB")[count:]:
         path.unlink()
     result = tool("evaluate", "auto", averaged / "latest.pth", "--data-root", root)
-    sentence(result, f"'b' has {count} pictures", "at least 4", "--reference train")
+    sentence(result, f"'b' has {count} pictures", "at least 4", "reference: test or train")
 
 
 def test_no_test_pictures_at_all(tool, averaged, tmp_path, sentence):
@@ -140,7 +140,7 @@ def test_processes_share_the_work_and_get_the_same_figures(averaged, crops):
     alone = evaluate(*args)
     boxes = []
     evaluate(*args, share=(1, 2), gather=lambda part: boxes.append(part) or [part])
-    shared = evaluate(*args, share=(0, 2), gather=lambda part: [part, boxes[0]])
+    shared = evaluate(*args, share=(0, 2), gather=lambda part: [part, boxes.pop(0)])
     for name in ("kid", "kid_all", "fid", "ssim", "cycle_error"):
         assert shared[name] == pytest.approx(alone[name], rel=1e-4), name
 
@@ -172,3 +172,41 @@ def test_sizes_of_ours_and_mmgens_test_pipelines(tiny_config, tmp_path, photos):
     shapes = [Preparation(100, keep).read(path).shape for keep in (True, False)]
     assert shapes == [(100, 150, 3), (100, 100, 3)]
     assert Preparation(None).read(path).shape == (400, 600, 3)
+
+
+def test_an_error_of_one_process_is_raised_on_all(averaged):
+    cfg = load_config(averaged / "averaged.py")
+    translator = Translator(None, averaged / "latest.pth")
+    images = find_images(cfg, "test")
+    args = (translator, images, images, "b", Extractor("lite0"), Preparation(48))
+    theirs = (ValueError("cannot read 5.png"), None, [])
+    with pytest.raises(ValueError, match=r"cannot read 5\.png"):
+        evaluate(*args, share=(0, 2), gather=lambda part: [part, theirs])
+
+
+def test_published_and_exported_files_say_what_they_hold(tool, averaged, crops, tmp_path):
+    published, exported = tmp_path / "p.pth", tmp_path / "e.onnx"
+    assert tool("publish", averaged / "latest.pth", published, "--to", "a").code == 0
+    assert tool("export", "auto", averaged / "latest.pth", exported, "--to", "a").code == 0
+    (published,) = tmp_path.glob("p-*.pth")
+    found = []
+    for config, file in (("auto", published), (averaged / "averaged.py", exported)):
+        run = ["evaluate", config, file, "--data-root", crops, "--size", 48]
+        assert tool(*run).code == 0
+        found.append(json.loads((tmp_path / "metrics.json").read_text("utf-8"))["directions"]["a"])
+    protocols = [each["protocol"] for each in found]
+    assert [p["weights"] for p in protocols] == ["ema", "exported"]
+    assert protocols[0]["iteration"] == 6
+    # The config says which folder is which, also for a file that only knows its direction.
+    assert [p["domains"] for p in protocols] == [["a", "b"]] * 2
+    assert found[0]["kid"] == pytest.approx(found[1]["kid"], abs=2e-3)
+
+
+def test_folders_can_be_named(tool, averaged, crops, tmp_path, sentence):
+    exported = tmp_path / "e.onnx"
+    assert tool("export", "auto", averaged / "latest.pth", exported, "--to", "a").code == 0
+    run = ["evaluate", "auto", exported, "--data-root", crops, "--size", 48]
+    result = tool(*run, "--domains", "a", "b")
+    assert result.code == 0 and "testA is a, testB b" in result.out
+    assert "testA is b, testB a" in tool(*run).out  # what the file alone says
+    sentence(tool(*run, "--weights", "ema"), "one kind of weights", "--weights auto")

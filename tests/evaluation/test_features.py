@@ -55,7 +55,11 @@ def test_a_damaged_memory_is_made_anew(cache, crops):
     extract = Extractor("lite0")
     first = extract.of_files(paths, map(read_image, paths), "x")
     (memory,) = (cache / "features").glob("*.npy")
-    for content in (b"", memory.read_bytes()[:-100]):
+    whole = memory.read_bytes()
+    nan = np.full_like(first, np.nan)
+    np.save(memory, nan)
+    damaged = [b"", whole[:-100], whole[:60] + b"(((((" + whole[65:], b"PK" + whole[2:]]
+    for content in (*damaged, memory.read_bytes()):
         memory.write_bytes(content)
         np.testing.assert_array_equal(extract.of_files(paths, map(read_image, paths), "x"), first)
 
@@ -134,3 +138,9 @@ def test_missing_packages_say_which_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch_fidelity", None)
     with pytest.raises(ValueError, match=r"pip install -e \.\[eval\]"):
         Extractor("lite0")
+
+
+def test_an_extractor_draws_nothing_from_the_stream_of_random_numbers():
+    before = torch.get_rng_state()
+    Extractor("lite0")
+    assert torch.equal(torch.get_rng_state(), before)

@@ -109,6 +109,7 @@ def test_ssim_is_one_for_the_same_and_falls_with_change(photos):
     noise = metrics.ssim(image, noisy.astype(np.uint8))
     assert metrics.ssim(image, 255 - image) < noise < 0.9
     assert metrics.ssim(image[:4, :4], image[:4, :4, :1]) <= 1
+    assert metrics.ssim(image[:9, :1], image[:9, :1]) == 1
 
 
 def test_cycle_error_is_the_mean_difference_in_levels():

@@ -84,7 +84,10 @@ def test_the_lowest_kid_is_kept(whole):
     state, at_best = (read_checkpoint(p)["state_dict"] for p in (path, folder / f"iter_{best}.pth"))
     assert same_state(dict(state), dict(at_best)) and any(k.startswith(EMA_PREFIX) for k in state)
     content = read_checkpoint(folder / "iter_6.pth")["mmgen_ext"]["best"]
-    assert content == {"best_kid": pytest.approx(means[best]), "best_checkpoint": path.name}
+    assert content["best_kid"] == pytest.approx(means[best])
+    assert (
+        content["best_checkpoint"] == path.name and "lite0, 48 x 48, test" in content["best_scale"]
+    )
 
 
 def test_the_best_survives_a_resume(run, whole):
@@ -115,6 +118,45 @@ def test_training_is_the_same_to_the_bit(whole, tool, config, tmp_path):
     )
     assert losses(evaluated) == losses(tmp_path / "plain")
     assert "evaluation" not in read_records(tmp_path / "plain")
+
+
+def test_training_with_dropout_is_the_same_to_the_bit(run, tool, config, tmp_path):
+    """Whatever draws from torch's stream of random numbers would show."""
+    options = ["model.generator.use_dropout=True", "total_iters=4"]
+    evaluated, plain = run("evaluated", *options), run("plain", *options, "evaluation=None")
+    a, b = (read_checkpoint(folder / "iter_4.pth") for folder in (evaluated, plain))
+    assert same_state(a["state_dict"], b["state_dict"])
+
+
+def test_a_score_of_another_folder_or_scale_is_not_the_best_here(run, whole):
+    other = run("other", resume=whole / "iter_4.pth")
+    assert [path.name for path in other.glob("best_*.pth")] == ["best_kid_iter_6.pth"]
+    halves = run("halves", "total_iters=4")
+    run("halves", "evaluation.reference=train", resume="auto")
+    assert [path.name for path in halves.glob("best_*.pth")] == ["best_kid_iter_6.pth"]
+
+
+def test_a_best_that_cannot_be_written_leaves_the_one_before(run, monkeypatch):
+    """Scores 3, 1 (the disk is full), 2: the last is better than what is kept."""
+    from mmgen_ext.training import runner
+    from mmgen_ext.training.hooks import evaluation
+
+    scores = iter([3.0, 1.0, 2.0])
+    real, write = evaluation.evaluate, runner.write_checkpoint
+
+    def scored(*args, **kwargs):
+        return real(*args, **kwargs) | dict(kid=next(scores))
+
+    def refuse(path, content):
+        if path.name == "best_kid_iter_4.pth":
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(evaluation, "evaluate", scored)
+    monkeypatch.setattr(runner, "write_checkpoint", refuse)
+    folder = run("run", "evaluation.to=b")
+    assert [path.name for path in folder.glob("best_*.pth")] == ["best_kid_iter_6.pth"]
+    assert read_checkpoint(folder / "iter_4.pth")["mmgen_ext"]["best"]["best_kid"] == 3.0
 
 
 def test_waiting_for_metrics_is_not_called_waiting_for_data(whole):
@@ -207,6 +249,14 @@ def test_a_test_picture_that_breaks_is_named_and_training_goes_on(run, crops, tm
     text = log_of(folder)
     assert "not evaluated: cannot read" in text and "5 é.png" in text
     assert (folder / "iter_2.pth").exists()
+
+
+def test_ranks_do_not_wait_for_one_that_has_a_broken_picture(config, crops, tmp_path):
+    root = shutil.copytree(crops, tmp_path / "set")
+    (root / "testB" / "1 é.png").write_text("no picture")
+    args = [config, "--work-dir", tmp_path / "two", "--device", "cpu"]
+    texts = run_ranks(2, *args, "--cfg-options", f"data_root={root}", output=tmp_path / "out")
+    assert "not evaluated: cannot read" in texts[0]
 
 
 def test_a_wrong_extractor_file_is_said_once_and_training_goes_on(run, tmp_path):

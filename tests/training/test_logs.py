@@ -59,3 +59,12 @@ def test_records_of_a_resumed_run_count_once(tmp_path):
         dict(mode="train", iter=4, loss=3),
     ]
     assert [r["iter"] for r in records["health"]] == [4]
+
+
+def test_a_former_run_in_the_folder_does_not_count(tmp_path):
+    former = ['{"mode": "train", "iter": 2}', '{"mode": "evaluation", "iter": 6}']
+    (tmp_path / "1.log.json").write_text("\n".join(former), "utf-8")
+    now = ['{"mode": "start", "iter": 0, "time": 1}', '{"mode": "train", "iter": 2, "loss": 3}']
+    (tmp_path / "2.log.json").write_text("\n".join(now), "utf-8")
+    records = read_records(tmp_path)
+    assert not records["evaluation"] and len(records["train"]) == 1

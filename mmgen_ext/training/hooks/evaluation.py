@@ -14,7 +14,6 @@ from ...evaluation.image_sets import Preparation, find_images
 from ...evaluation.report import metrics_table
 from ...inference.translator import Translator
 from .. import distributed
-from ..faults import is_out_of_memory
 from ..records import append_record
 from .ema import generators_to_look_at
 
@@ -105,9 +104,7 @@ class EvaluationHook(Hook):
                 self._evaluate(runner)
             except Stopped:
                 runner.logger.info("the evaluation was left out: the run is stopping")
-            except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                if isinstance(error, RuntimeError) and not is_out_of_memory(error):
-                    raise
+            except Exception as error:  # Never worth a run of days.
                 runner.logger.warning("not evaluated: %s; training goes on", error)
 
     def _evaluate(self, runner) -> None:
@@ -136,32 +133,44 @@ class EvaluationHook(Hook):
             "evaluation after %d iterations (%s weights, %.0f s):\n%s",
             *(runner.iter + 1, weights, seconds, metrics_table(results)),
         )
-        record = dict(weights=weights, features=self.features, seconds=round(seconds, 2))
-        append_record(runner, "evaluation", {**record, "directions": results})
+        if self.save_best:
+            score = sum(result[self.save_best] for result in results.values()) / len(results)
+            self._keep_best(runner, score, _scale(results))
         # For mmcv's loggers: TensorBoard, W&B and others.
         for domain, result in results.items():
             for name in ("kid", "fid", "ssim", "cycle_error"):
                 if name in result:
                     runner.log_buffer.output[f"{name}_{domain}"] = result[name]
         runner.log_buffer.ready = True
-        if self.save_best:
-            score = sum(result[self.save_best] for result in results.values()) / len(results)
-            self._keep_best(runner, score)
+        record = dict(weights=weights, features=self.features, seconds=round(seconds, 2))
+        append_record(runner, "evaluation", {**record, "directions": results})
 
-    def _keep_best(self, runner, score: float) -> None:
+    def _keep_best(self, runner, score: float, scale: str) -> None:
+        """Save the weights if no others of this folder are better on the same scale."""
         # Where mmcv's hooks keep it: it is in every checkpoint, and so survives a resume.
         found = runner.meta.setdefault("hook_msgs", {})
-        best = found.get(f"best_{self.save_best}", math.inf)
+        comparable = found.get("best_scale") == scale
+        there = Path(runner.work_dir, found.get("best_checkpoint", "none")).exists()
+        best = found.get(f"best_{self.save_best}", math.inf) if comparable and there else math.inf
         if not score < best:
             return
         name = f"best_{self.save_best}_iter_{runner.iter + 1}.pth"
         runner.save_checkpoint(runner.work_dir, name)
-        # Only now: nothing is lost if that failed.
+        if not Path(runner.work_dir, name).exists():
+            return  # A full disk: what was best before stays.
         for path in Path(runner.work_dir).glob(f"best_{self.save_best}_iter_*.pth"):
-            if path.name != name and Path(runner.work_dir, name).exists():
+            if path.name != name:
                 path.unlink()
-        found[f"best_{self.save_best}"] = score
-        found["best_checkpoint"] = name
+        found |= {f"best_{self.save_best}": score, "best_checkpoint": name, "best_scale": scale}
         runner.logger.info(
             "the best so far: mean %s %.4f, saved as %s", self.save_best.upper(), score, name
         )
+
+
+def _scale(results: Mapping[str, dict]) -> str:
+    """What must agree for scores to be compared: extractor, sizes, references and counts."""
+    keys = ("features", "resize", "reference", "num_source", "num_reference")
+    return "; ".join(
+        f"{to}: " + ", ".join(str(result["protocol"][key]) for key in keys)
+        for to, result in sorted(results.items())
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping
 
@@ -68,15 +67,15 @@ class HealthHook(Hook):
         self.coverage, self.samples = None, []
         self.waited = self.worked = 0.0
 
-    def before_train_iter(self, runner) -> None:
-        """Note when the data had come."""
-        self.step_began = time.perf_counter()
-
     def after_train_iter(self, runner) -> None:
         """Keep what a check needs, and check if it is time."""
-        self.worked += time.perf_counter() - self.step_began
-        # The runner starts mmcv's clock when all hooks are done: writing files is no waiting.
-        self.waited += (runner.log_buffer.val_history.get("data_time") or [0.0])[-1]
+        # mmcv's clock: the runner starts it when all hooks are done, so that metrics and pictures
+        # count neither as waiting nor as work.
+        waited, whole = (
+            (runner.log_buffer.val_history.get(name) or [0.0])[-1] for name in ("data_time", "time")
+        )
+        self.waited += waited
+        self.worked += max(0.0, whole - waited)
         self._keep_samples(runner)
         results = runner.outputs.get("results")
         due = self.every_n_iters(runner, self.interval)
