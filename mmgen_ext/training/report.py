@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import replacing
-from .records import read_records
+from .records import last_start, read_records
 from .report_charts import best_iteration, charts, directions, is_number, thinned
 from .report_gallery import find_sheets, gallery
 
@@ -61,7 +61,7 @@ def write_report(
         health=health(records.get("health", [])),
         charts=charts(train, evaluations),
         evaluation=evaluation(evaluations),
-        gallery=gallery(find_sheets(work_dir, iteration, *start(records))),
+        gallery=gallery(find_sheets(work_dir, iteration, *last_start(work_dir))),
         environment=environment,
         config=config,
     )
@@ -73,12 +73,6 @@ def write_report(
         # A file name that is not UTF-8 becomes a surrogate in Python.
         part.write_text(text, "utf-8", errors="replace")
     return path
-
-
-def start(records: Mapping[str, Sequence[Mapping]]) -> tuple[int, float]:
-    """The iteration from which the run went on last, and when; 0 and 0 if it does not say."""
-    last = (records.get("start") or [{}])[-1]
-    return last.get("iter", 0), last.get("time", 0.0)
 
 
 def plain(value: object) -> object:

@@ -35,7 +35,7 @@ def find_sheets(
         if number and int(number[1]) <= iteration:
             changed = path.stat().st_mtime_ns
             # Beyond the start and older than it: of a former run in this folder.
-            if int(number[1]) <= start or changed >= began * 1e9 - 2e9:
+            if int(number[1]) < start or changed >= began * 1e9:
                 sheets.append((int(number[1]), path, changed))
     sheets = sorted(sheet for sheet in sheets if read_layout(*sheet[1:]))
     step = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +28,6 @@ from .build import (
 )
 from .distributed import OnDevice
 from .launchers import restarted
-from .records import append_record
 from .run_dir import (
     describe_environment,
     make_work_dir,
@@ -160,7 +158,6 @@ def build_runner(
     runner.timestamp = timestamp
     build_part("hooks", register_hooks, runner, cfg, validate)
     start_from(runner, cfg, found)
-    append_record(runner, "start", dict(iter=runner.iter, time=time.time()))
     if distributed.rank() == 0:
         write_config(Path(cfg.work_dir), cfg, f"{name}.py")
     return runner

@@ -50,7 +50,7 @@ def test_the_bar_says_waiting_and_losses():
 
 def test_records_of_a_resumed_run_count_once(tmp_path):
     lines = ['{"env_info": "x"}', '{"mode": "train", "iter": 2, "loss": 1}', "no json"]
-    lines += ['{"mode": "train", "iter": 4, "loss": NaN}', '{"mode": "health", "iter": 4}']
+    lines += ['{"mode": "train", "iter": 4, "loss": NaN}', '{"mode": "health", "iter": 3}']
     (tmp_path / "1.log.json").write_text("\n".join(lines), "utf-8")
     (tmp_path / "2.log.json").write_text('{"mode": "train", "iter": 4, "loss": 3}\n{"mode": "tr')
     records = read_records(tmp_path)
@@ -58,13 +58,13 @@ def test_records_of_a_resumed_run_count_once(tmp_path):
         dict(mode="train", iter=2, loss=1),
         dict(mode="train", iter=4, loss=3),
     ]
-    assert [r["iter"] for r in records["health"]] == [4]
+    assert [r["iter"] for r in records["health"]] == [3]
 
 
 def test_a_former_run_in_the_folder_does_not_count(tmp_path):
     former = ['{"mode": "train", "iter": 2}', '{"mode": "evaluation", "iter": 6}']
     (tmp_path / "1.log.json").write_text("\n".join(former), "utf-8")
-    now = ['{"mode": "start", "iter": 0, "time": 1}', '{"mode": "train", "iter": 2, "loss": 3}']
+    now = ['{"env_info": "x"}', '{"mode": "train", "iter": 2, "loss": 3}']
     (tmp_path / "2.log.json").write_text("\n".join(now), "utf-8")
     records = read_records(tmp_path)
     assert not records["evaluation"] and len(records["train"]) == 1

@@ -367,3 +367,21 @@ def test_a_browser_draws_it_without_complaint(tmp_path, photos, checks, full):
     assert drawn.count('class="line"') == (11 if full else 0)
     for text in ("Check two", "firing", "data:image/webp", "a → b", 'class="best"'):
         assert (text in drawn) == full, text
+
+
+def test_pictures_of_a_former_run_in_the_folder_are_not_shown(tmp_path):
+    from mmgen_ext.training.records import last_start
+
+    folder = tmp_path / "training_samples"
+    folder.mkdir()
+    log = tmp_path / "20260101_120000.log.json"
+    log.write_text('{"mode": "train", "iter": 50}\n', "utf-8")
+    first, began = last_start(tmp_path)
+    assert first == 50
+    text = PngInfo()
+    text.add_itxt("layout", '{"rows": []}')
+    for number, age in ((40, -10), (60, -10), (80, 10)):
+        path = folder / f"iter_{number}.png"
+        Image.new("RGB", (4, 4)).save(path, pnginfo=text)
+        os.utime(path, (began + age, began + age))
+    assert [sheet[0] for sheet in find_sheets(tmp_path, 100, first, began)] == [40, 80]
