@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..registry import MODULES
+from .chain import run_chain, runs_fused
 from .layers import ConvBlock, Network, check_choice
 
 
@@ -87,7 +88,7 @@ class ResnetGenerator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
-        return self.model(x)
+        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
 
 
 class SkipBlock(nn.Module):
