@@ -30,6 +30,7 @@ def runs_fused(network: nn.Module, x: Tensor) -> bool:
     """Whether `run_chain` is for this pass: it trains on a CPU, and knows all layers."""
     return (
         network.training
+        and not torch.compiler.is_compiling()
         and torch.is_grad_enabled()
         and not _plain.get()
         and x.device.type == "cpu"

@@ -65,7 +65,7 @@ class FewChannelsConv(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, kernel: Tensor) -> Tensor:
-        """x (N, C, H, W) in channels_last to float32 (N, few, H', W')."""
+        """Give x (N, C, H, W) in channels_last as float32 (N, few, H', W')."""
         columns = columns_of(kernel.detach().to(x.dtype))
         ctx.width = kernel.shape[3]
         ctx.save_for_backward(x, columns)
@@ -80,10 +80,30 @@ class FewChannelsConv(torch.autograd.Function):
         wide = torch.zeros(n, ctx.width, few, h, x.shape[3], dtype=x.dtype)
         for j in range(ctx.width):
             wide[:, j, ..., j : j + w].copy_(grad)
-        wide = wide.flatten(1, 2).contiguous(memory_format=torch.channels_last)
-        geometry = [1, 1], [0, 0], [1, 1], False, [0, 0], 1
-        wanted = [*ctx.needs_input_grad[:2], False]
-        of_x, of_columns, _ = _convolve_back(wide, x, columns, None, *geometry, wanted)
-        if of_columns is not None:
-            of_columns = kernel_of(of_columns.float(), ctx.width)
-        return of_x, of_columns
+        of_x = of_kernel = None
+        if ctx.needs_input_grad[1]:
+            of_kernel = kernel_of(columns_gradient(wide.flatten(1, 2), x, columns), ctx.width)
+        if ctx.needs_input_grad[0]:
+            wide = wide.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+            geometry = [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+            wanted = [True, False, False]
+            of_x, *_ = _convolve_back(wide, x, columns, None, *geometry, wanted)
+        return of_x, of_kernel
+
+
+def columns_gradient(grad: Tensor, x: Tensor, columns: Tensor) -> Tensor:
+    """The gradient of `columns` from that of the wide output, as matrix products, in float32.
+
+    Args:
+        grad: (N, many, H', W), NCHW.
+        x: The input (N, C, H, W) in channels_last.
+        columns: (many, C, height, 1); its shape alone matters.
+    """
+    many, inside, height, _ = columns.shape
+    rows = grad.shape[2]
+    total = torch.zeros(many, inside, height, 1)
+    for grad_of_one, one in zip(grad.flatten(2), x.permute(0, 2, 3, 1), strict=True):
+        for i in range(height):
+            below = one[i : i + rows].reshape(-1, inside)
+            total[:, :, i, 0] += torch.mm(grad_of_one, below)
+    return total

@@ -161,7 +161,7 @@ class ActivateAndPad(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, slope, pad: int, dtype: torch.dtype) -> Tensor:
-        """x (N, C, H, W) to (N, C, H + 2 pad, W + 2 pad) of `dtype`, in channels_last."""
+        """Give x (N, C, H, W) as (N, C, H + 2 pad, W + 2 pad) of `dtype`, in channels_last."""
         out = activate_and_pad(x, slope, pad, dtype)
         ctx.slope, ctx.pad, ctx.like = slope, pad, x.dtype
         ctx.save_for_backward(out)
@@ -184,7 +184,7 @@ class ConvNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, scale, shift, layer: Layer) -> Tensor:
-        """x (N, C, H, W) to (N, C', H', W') in channels_last, not yet activated."""
+        """Give x (N, C, H, W) as (N, C', H', W') in channels_last, not yet activated."""
         kernel = cast_weight(weight, layer.dtype)
         padded = activate_and_pad(x, layer.slope, layer.reflect, layer.dtype)
         y_bias = None if layer.normalise or bias is None else bias.to(layer.dtype)

@@ -35,6 +35,7 @@ from .run_dir import (
     write_config,
 )
 from .runner import TranslationRunner
+from .speed import make_fast
 from .start import find_start, start_from
 from .state import take_our_pools
 from .synchronize import synchronize
@@ -119,7 +120,9 @@ def build_runner(
     torch.backends.cudnn.benchmark = bool(cfg.get("cudnn_benchmark")) and not deterministic
     cv2.setNumThreads(cfg.get("opencv_num_threads", 0))
     dataset = build_train_dataset(cfg)
-    model = OnDevice(build_train_model(cfg), device)
+    network = build_train_model(cfg)
+    make_fast(network, cfg, device)
+    model = OnDevice(network, device)
     take_our_pools(model.module, cfg.seed)
     optimizers = build_part("optimizers", build_optimizers, model.module, cfg.get("optimizer"))
     if distributed.world_size() > 1:
