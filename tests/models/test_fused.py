@@ -51,7 +51,7 @@ def build(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 16, 24)])
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 24, 40)])
 def test_fused_network_equals_the_plain_one(name, shape):
     network, (n, h, w) = build(name), shape
     x = torch.randn(n, 1 if name.startswith("gray") else 3, h, w)
@@ -67,7 +67,9 @@ def test_fused_network_equals_the_plain_one(name, shape):
     largest = max(value.abs().max().item() for key, value in expected.items() if "." in key)
     for key, value in expected.items():
         scale = largest if "." in key else value.abs().max().item()
-        assert torch.allclose(found[key], value, rtol=0, atol=1e-5 * scale), key
+        # The pixel discriminator adds up whole pictures at their full size.
+        close = 5e-5 if name == "pixel" else 1e-5
+        assert torch.allclose(found[key], value, rtol=0, atol=close * scale), key
 
 
 @pytest.mark.parametrize("name", ["resnet", "affine, resize", "patch"])
