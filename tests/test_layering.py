@@ -14,7 +14,7 @@ LEVELS = [
     {"models", "datasets", "config"},
     {"training", "inference"},
     {"export", "apis"},
-    {"benchmark"},
+    {"benchmark", "benchmark_train"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 
