@@ -48,6 +48,7 @@ def mmgens_model(cfg: Config) -> dict:
     for name in ("generator", "discriminator"):
         network = {"in_channels": 3, **model[name]}
         norm, upsample = network.pop("norm", "instance"), network.pop("upsample", "deconv")
+        network.pop("recompute", None)
         network["type"] = network["type"].removeprefix("mmgen_ext.")
         if upsample != "deconv" or norm not in ("instance", "batch"):
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -77,8 +78,7 @@ def _run(
         else:
             x, activation = x if activation is None else _activate(activation, x), None
             if hasattr(layer, "block"):  # ResidualBlock
-                y, _ = _run(layer.block, x, None)
-                x = x + y
+                x = layer.add(functools.partial(run_chain, layer.block), x)
             else:
                 x = layer(x)
     return x, activation

@@ -1,5 +1,6 @@
 """The layers of CPU training against torch's plain ones."""
 
+import contextlib
 import statistics
 
 import pytest
@@ -178,3 +179,31 @@ def test_plain_instance_norm_has_the_right_gradient_of_one_image_in_channels_las
     grad = grad.float().to(memory_format=torch.channels_last)
     (found,) = torch.autograd.grad(InstanceNorm(8)(y), y, grad)
     assert torch.allclose(found, expected.float(), atol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_recomputed_blocks_give_the_same_gradients_and_keep_less(fused, precision):
+    x, found, kept = torch.randn(1, 3, 32, 32), [], []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        network = ResnetGenerator(
+            base_channels=8, num_blocks=3, use_dropout=True, recompute=recompute
+        )
+        sizes = []
+
+        def note(tensor, sizes=sizes):
+            sizes.append(tensor.numel())
+            return tensor
+
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16)
+        plain = contextlib.nullcontext() if fused else plain_layers()
+        with autocast, plain, weights_cast_once():
+            with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+                torch.manual_seed(1)
+                loss = network(x).square().sum()
+            kept.append(sum(sizes))
+            loss.backward()
+        found.append([p.grad for p in network.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert kept[1] < 0.8 * kept[0]
