@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
-import runpy
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from importlib.resources import files
-from pathlib import Path
 
 import torch
 from mmcv import Config
@@ -24,7 +19,8 @@ from prettytable import PrettyTable
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .config import is_ours, load_config, plain_data
+from .benchmark_mmgen import mmgens_model
+from .config import is_ours, load_config
 from .device import pick_device
 from .inference.sizing import peak_memory
 from .models import layers
@@ -34,55 +30,6 @@ from .training.speed import make_fast
 from .training.update import Update
 
 THEIRS = "mmgen"
-
-
-def mmgens_model(cfg: Config) -> dict:
-    """Config of mmgen's CycleGAN with the networks and losses of ours.
-
-    Raises:
-        ValueError: If mmgen has no such networks.
-    """
-    model = cfg.model.to_dict()
-    domains = list(model["domains"])
-    networks = {}
-    for name in ("generator", "discriminator"):
-        network = {"in_channels": 3, **model[name]}
-        norm, upsample = network.pop("norm", "instance"), network.pop("upsample", "deconv")
-        network.pop("recompute", None)
-        network["type"] = network["type"].removeprefix("mmgen_ext.")
-        if upsample != "deconv" or norm not in ("instance", "batch"):
-            raise ValueError(
-                f"mmgen has no {name} with upsample={upsample!r} and norm={norm!r} to compare "
-                f"with; choose a config of the paper's networks"
-            )
-        network["norm_cfg"] = dict(type="IN" if norm == "instance" else "BN")
-        networks[name] = network
-    networks["generator"].setdefault("out_channels", 3)
-    weights = {
-        "cycle": ("cycle_loss", model.get("cycle_weight", 10.0)),
-        "identity": ("id_loss", model.get("identity_weight", 5.0)),
-    }
-    losses = [
-        dict(
-            type="L1Loss",
-            loss_weight=weight,
-            loss_name=loss,
-            data_info=dict(pred=f"{what}_{domain}", target=f"real_{domain}"),
-            reduction="mean",
-        )
-        for what, (loss, weight) in weights.items()
-        for domain in domains
-        if weight
-    ]
-    return dict(
-        type="CycleGAN",
-        **networks,
-        gan_loss=dict(type="GANLoss", gan_type="lsgan"),
-        default_domain=domains[1],
-        reachable_domains=domains,
-        related_domains=domains,
-        gen_auxiliary_loss=losses,
-    )
 
 
 class Contender:
@@ -127,6 +74,87 @@ def random_batch(cfg: Config, size: int, batch: int, device: torch.device) -> di
     }
 
 
+class Turns:
+    """A process of its own for a contender, which takes a step when asked to.
+
+    So each library has its memory, and its way of asking the system for it, to itself.
+
+    Args:
+        *args: JSON values: see `serve`.
+    """
+
+    def __init__(self, *args):
+        code = (
+            "import json, sys; from mmgen_ext import benchmark_train as b\n"
+            "b.serve(*json.loads(sys.argv[1]))"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, json.dumps(args)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, *what: object) -> object:
+        """The answer to (name of a function of `serve`, its arguments).
+
+        Raises:
+            ValueError: If the process has failed.
+        """
+        try:
+            print(json.dumps(what), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except OSError:
+            answer = ""
+        if not answer:
+            errors = self.process.communicate()[1].strip().splitlines()
+            raise ValueError(f"a measured process failed: {(errors or ['it ended'])[-1]}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close(), self.process.stderr.close()
+
+
+def serve(
+    kind: str, config: str, size: int, batch: int, device: str, threads: int, options: Mapping
+) -> None:
+    """Build a contender, and answer the questions on standard input, a line of JSON each."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    torch.set_num_threads(threads)
+    cfg, chosen = load_config(config, options), pick_device(device)
+    contender = Contender(kind, cfg, chosen)
+    data = random_batch(cfg, size, batch, chosen)
+    functions = {
+        "step": lambda: _timed(lambda: contender.step(data), chosen),
+        "parts": lambda rounds: parts(contender, data, rounds, chosen),
+        "flops": lambda: count_flops(contender, data),
+        "memory": lambda: _peak_mb(chosen),
+    }
+    if kind != THEIRS:
+        run, flops = largest_convolution(cfg, size, batch, kind, chosen)
+        functions["rate"] = lambda: flops / _timed(run, chosen)
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(functions[name](*arguments)), file=answers, flush=True)
+
+
+def _timed(run: Callable, device: torch.device) -> float:
+    clock = _clock(device)
+    begin = clock()
+    run()
+    return clock() - begin
+
+
+def _peak_mb(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) // 2**20
+    return peak_memory() // 2**20
+
+
 def step(
     config: str | os.PathLike,
     size: int = 128,
@@ -153,29 +181,31 @@ def step(
     cfg, chosen = load_config(config, options), pick_device(device)
     if not is_ours(cfg.model):
         raise ValueError(f"{config} is a config of mmgen's; choose one of mmgen_ext's")
-    data = random_batch(cfg, size, batch, chosen)
+    mmgens_model(cfg)  # or a sentence before anything is measured
     kinds = [THEIRS, "fp32", "bf16", *(["fp16"] if chosen.type == "cuda" else [])]
-    contenders = {kind: Contender(kind, cfg, chosen) for kind in kinds}
-    runs: dict[str, Callable] = {
-        kind: lambda c=contender: c.step(data) for kind, contender in contenders.items()
-    }
-    work = count_flops(contenders["fp32"], data)
-    convolutions = {f"rate {kind}": _largest_convolution(cfg, size, batch, kind, chosen)
-                    for kind in kinds if kind != THEIRS}  # fmt: skip
-    times = interleaved({**runs, **{key: run for key, (run, _) in convolutions.items()}},
-                        rounds, chosen)  # fmt: skip
-    result = dict(
-        threads=torch.get_num_threads(), torch=torch.__version__, device=str(chosen), size=size,
-        batch=batch, rounds=rounds, gflop=work / 1e9,
+    threads = torch.get_num_threads()
+    result: dict = dict(
+        threads=threads, torch=torch.__version__, device=str(chosen), size=size, batch=batch,
+        rounds=rounds,
     )  # fmt: skip
-    for key, (_, flops) in convolutions.items():
-        kind = key.split()[1]
-        result[f"rate_{kind}_gflops"] = flops / times[key] / 1e9
-        result[f"floor_{kind}_s"] = work * times[key] / flops
-    for kind in kinds:
-        result[f"{kind}_s"] = times[kind]
-        result[f"{kind}_parts"] = parts(contenders[kind], data, max(3, rounds // 3), chosen)
-        result[f"{kind}_mb"] = memory_of_process(config, kind, size, batch, device, options)
+    with contextlib.ExitStack() as stack:
+        turns = {}
+        for kind in kinds:
+            arguments = kind, str(config), size, batch, device, threads, dict(options or {})
+            turns[kind] = Turns(*arguments)
+            stack.callback(turns[kind].close)
+        runs = {kind: lambda t=turn: t.ask("step") for kind, turn in turns.items()}
+        runs |= {f"rate {k}": lambda t=turns[k]: t.ask("rate") for k in kinds[1:]}
+        medians = interleaved(runs, rounds)
+        for kind, turn in turns.items():
+            result[f"{kind}_s"] = medians[kind]
+            result[f"{kind}_mb"] = turn.ask("memory")
+            result[f"{kind}_parts"] = turn.ask("parts", max(3, rounds // 3))
+        work = turns["fp32"].ask("flops")
+    result["gflop"] = work / 1e9
+    for kind in kinds[1:]:
+        result[f"rate_{kind}_gflops"] = medians[f"rate {kind}"] / 1e9
+        result[f"floor_{kind}_s"] = work / medians[f"rate {kind}"]
     return f"{_step_table(kinds, result)}\n{json.dumps(result)}"
 
 
@@ -209,7 +239,7 @@ def count_flops(contender: Contender, data: dict) -> int:
     return counter.get_total_flops()
 
 
-def _largest_convolution(
+def largest_convolution(
     cfg: Config, size: int, batch: int, kind: str, device: torch.device
 ) -> tuple[Callable, int]:
     """The 3 x 3 convolution of the residual blocks, some times, and its FLOPs."""
@@ -237,27 +267,22 @@ def _clock(device: torch.device) -> Callable[[], float]:
     return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
-def interleaved(
-    runs: Mapping[str, Callable], rounds: int, device: torch.device
-) -> dict[str, float]:
-    """Median seconds of each; all take turns, so that what disturbs one disturbs all."""
-    clock = _clock(device)
-    times: dict[str, list[float]] = {title: [] for title in runs}
-    for run in runs.values():
+def interleaved(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Median of what each returns; all take turns, so that what disturbs one disturbs all."""
+    values: dict[str, list[float]] = {title: [] for title in runs}
+    for run in (*runs.values(), *runs.values()):
         run()  # Warm.
     for _ in range(rounds):
         for title, run in runs.items():
-            begin = clock()
-            run()
-            times[title].append(clock() - begin)
-    return {title: statistics.median(taken) for title, taken in times.items()}
+            values[title].append(run())
+    return {title: statistics.median(taken) for title, taken in values.items()}
 
 
 def parts(contender: Contender, data: dict, rounds: int, device: torch.device) -> dict[str, float]:
     """Shares of a step: forward, backward, optimizer; what is left is losses and pools."""
     clock, taken, whole = _clock(device), dict(forward=0.0, backward=0.0, optimizer=0.0), 0.0
 
-    @contextmanager
+    @contextlib.contextmanager
     def timed(owner: object, name: str, part: str) -> Iterator[None]:
         original = getattr(owner, name)
 
@@ -278,148 +303,13 @@ def parts(contender: Contender, data: dict, rounds: int, device: torch.device) -
     networks = [*model.generators.values(), *model.discriminators.values()]
     for _ in range(rounds):
         begin = clock()
-        with (
-            timed(torch.Tensor, "backward", "backward"),
-            _all(
-                [timed(network, "forward", "forward") for network in networks]
-                + [timed(o, "step", "optimizer") for o in contender.optimizers.values()]
-            ),
-        ):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(timed(torch.Tensor, "backward", "backward"))
+            for network in networks:
+                stack.enter_context(timed(network, "forward", "forward"))
+            for optimizer in contender.optimizers.values():
+                stack.enter_context(timed(optimizer, "step", "optimizer"))
             contender.step(data)
         whole += clock() - begin
     shares = {name: value / whole for name, value in taken.items()}
     return {**shares, "rest": 1 - sum(shares.values())}
-
-
-@contextmanager
-def _all(managers: list) -> Iterator[None]:
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        for manager in managers:
-            stack.enter_context(manager)
-        yield
-
-
-def memory_of_process(
-    config: str | os.PathLike, kind: str, size: int, batch: int, device: str,
-    options: Mapping | None,
-) -> int:  # fmt: skip
-    """Peak memory of a process that takes three steps, in MB (of the GPU's, if it is on one)."""
-    code = (
-        "import json, sys; from mmgen_ext import benchmark_train as b\n"
-        "print(b.memory(*json.loads(sys.argv[1])))"
-    )
-    arguments = json.dumps([str(config), kind, size, batch, device, dict(options or {})])
-    return int(_run(["-c", code, arguments]).split()[-1])
-
-
-def memory(config: str, kind: str, size: int, batch: int, device: str, options: Mapping) -> int:
-    """Peak memory of this process after three steps, in MB."""
-    cfg, chosen = load_config(config, options), pick_device(device)
-    contender = Contender(kind, cfg, chosen)
-    data = random_batch(cfg, size, batch, chosen)
-    for _ in range(3):
-        contender.step(data)
-    if chosen.type == "cuda":
-        return torch.cuda.max_memory_allocated(chosen) // 2**20
-    return peak_memory() // 2**20
-
-
-def whole(
-    config: str | os.PathLike, iters: int = 8, repeats: int = 2, options: Mapping | None = None
-) -> str:
-    """Seconds of an iteration of both libraries' tools/train.py as shipped, loader included.
-
-    Args:
-        config: Config of ours; its data root must be there.
-        iters: Iterations of each run; the first two do not count.
-        repeats: Runs of each, in turn.
-        options: Overrides of the config.
-
-    Returns:
-        A table for people, and one line of JSON.
-    """
-    cfg = load_config(config, options)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        theirs = folder / "theirs.py"
-        theirs.write_text(_mmgens_run(cfg, iters), "utf-8")
-        runs = {THEIRS: [str(theirs)]}
-        for precision in ("fp32", "bf16"):
-            ours = folder / f"{precision}.py"
-            shown = dict(total_iters=iters, precision=precision)
-            run = {**plain_data(cfg._cfg_dict.to_dict()), **_quiet(), **shown}
-            ours.write_text("\n".join(f"{k} = {v!r}" for k, v in run.items()), "utf-8")
-            runs[precision] = [str(ours)]
-        times: dict[str, list] = {kind: [] for kind in runs}
-        for repeat in range(repeats):
-            for kind, (path,) in runs.items():
-                work_dir = folder / f"{kind} {repeat}"
-                _train(kind, path, work_dir)
-                times[kind] += _iterations(work_dir)
-    return _whole_report(times)
-
-
-def _whole_report(times: Mapping[str, list]) -> str:
-    table = PrettyTable(["tools/train.py", "s/iteration", "x mmgen", "waiting for data"])
-    medians = {k: statistics.median(t for t, _ in taken) for k, taken in times.items()}
-    result: dict = {}
-    for kind, taken in times.items():
-        share = sum(d for _, d in taken) / sum(t for t, _ in taken)
-        ratio = medians[THEIRS] / medians[kind]
-        table.add_row([kind, f"{medians[kind]:.3f}", f"{ratio:.2f}", f"{share:.1%}"])
-        result[f"{kind}_whole_s"], result[f"{kind}_data_share"] = medians[kind], share
-    return f"{table}\n{json.dumps(result)}"
-
-
-def _quiet() -> dict:
-    """Of a run that only computes: every iteration is logged, and nothing else happens."""
-    hooks = dict(log_config=dict(interval=1, hooks=[dict(type="TextLoggerHook")]))
-    return dict(hooks, custom_hooks=[], checkpoint_config=None, evaluation=None)
-
-
-def _mmgens_run(cfg: Config, iters: int) -> str:
-    """A config of mmgen's own: the paper's CycleGAN, with the data and the size of ours."""
-    a, b = cfg.model.domains
-    base = files("mmgen") / ".mim" / "configs" / "cyclegan"
-    text = (base / "cyclegan_lsgan_resnet_in_facades_b1x1_80k.py").read_text("utf-8")
-    text = text.replace("'../_base_", f"'{(base.parent / '_base_').as_posix()}")
-    text = re.sub(r"domain_a = 'mask'", f"domain_a = {a!r}", text)
-    text = re.sub(r"domain_b = 'photo'", f"domain_b = {b!r}", text)
-    root = str(cfg.data.train.data_root)
-    text = re.sub(r"dataroot = '.*'", f"dataroot = {root!r}", text)
-    extra = {**_quiet(), "total_iters": iters, "checkpoint_config": dict(interval=10**9)}
-    lines = [f"{key} = {value!r}" for key, value in extra.items()]
-    return "\n".join([text, *lines, "lr_config = None"])
-
-
-def _train(kind: str, config: str, work_dir: Path) -> None:
-    tool = Path(__file__).resolve().parents[1] / "tools" / "train.py"
-    arguments = [config, "--work-dir", str(work_dir), "--no-validate"]
-    if kind == THEIRS:
-        code = "import sys; from mmgen_ext import benchmark_train as b; b.run_mmgens(sys.argv[1:])"
-        _run(["-c", code, *arguments])
-    else:
-        _run([str(tool), *arguments])
-
-
-def run_mmgens(arguments: list[str]) -> None:
-    """Run mmgen's tools/train.py in this process, on the stack that `compat` has repaired."""
-    tool = str(files("mmgen") / ".mim" / "tools" / "train.py")
-    sys.argv = [tool, *arguments]
-    runpy.run_path(tool, run_name="__main__")
-
-
-def _iterations(work_dir: Path) -> list[tuple[float, float]]:
-    """(seconds, of them waiting for data) of all but the first two iterations."""
-    (log,) = work_dir.glob("*.log.json")
-    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    return [(e["time"], e["data_time"]) for e in entries if e.get("mode") == "train"][2:]
-
-
-def _run(arguments: list[str]) -> str:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
-    if done.returncode:
-        raise ValueError(f"a measured process failed: {done.stderr.strip()[-600:]}")
-    return done.stdout

@@ -13,8 +13,8 @@ LEVELS = [
     {"registry", "pictures", "checkpoint"},
     {"models", "datasets", "config"},
     {"training", "inference"},
-    {"export", "apis"},
-    {"benchmark", "benchmark_train"},
+    {"export", "apis", "benchmark_mmgen"},
+    {"benchmark", "benchmark_train", "benchmark_whole"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from mmgen_ext import benchmark, benchmark_train, cli
+from mmgen_ext import benchmark, benchmark_train, benchmark_whole, cli
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,7 +44,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.what == "train" and args.whole:
-        print(benchmark_train.whole(args.config, args.rounds, options=args.cfg_options))
+        print(benchmark_whole.whole(args.config, args.rounds, options=args.cfg_options))
     elif args.what == "train":
         for size in args.sizes or [128]:
             print(benchmark_train.step(args.config, size, args.batch, args.rounds, args.device,
