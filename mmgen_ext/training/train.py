@@ -28,6 +28,7 @@ from .build import (
 )
 from .distributed import OnDevice
 from .launchers import restarted
+from .memory import describe_memory_of
 from .run_dir import (
     describe_environment,
     make_work_dir,
@@ -231,5 +232,7 @@ def dry_run(cfg: Config, seed: int | None = None) -> str:
         count = sum(parameter.numel() for parameter in network.parameters())
         if count:
             lines.append(f"{part}: {count / 1e6:.2f} million parameters")
+    memory = describe_memory_of(model, cfg, dataset[0]) if is_ours(cfg.model) else None
+    lines += [memory] if memory else []
     lines += [f"not done: {line}" for line in unused_requests(cfg)]
     return "\n".join(lines)
