@@ -125,6 +125,7 @@ def tool():
 def trained(tmp_path_factory, tool, tiny_config):
     """The run directory of a finished tiny training."""
     work_dir = tmp_path_factory.mktemp("run") / "tiny"
+    torch.set_num_threads(1)  # as in every test: sums over a picture are split among the threads
     result = tool("train", tiny_config, "--work-dir", work_dir)
     assert result.code == 0, result.err[-600:]
     return work_dir

@@ -15,8 +15,8 @@ LEVELS = [
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"export", "apis"},
-    {"benchmark"},
+    {"export", "apis", "benchmark_mmgen"},
+    {"benchmark", "benchmark_train", "benchmark_whole"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 

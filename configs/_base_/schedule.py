@@ -2,8 +2,10 @@
 
 total_iters = 80000
 optimizer = dict(
-    generators=dict(type="Adam", lr=2e-4, betas=(0.5, 0.999)),
-    discriminators=dict(type="Adam", lr=2e-4, betas=(0.5, 0.999)),
+    generators=dict(type="Adam", lr=2e-4, betas=(0.5, 0.999), fused=True),
+    discriminators=dict(type="Adam", lr=2e-4, betas=(0.5, 0.999), fused=True),
 )
 lr_config = dict(policy="ConstantThenLinear", decay_from=0.5)
 accumulate_iters = 1  # batches that make one step together
+precision = "fp32"  # 'bf16' where the machine has it, 'fp16' on CUDA; 'auto' is fp32 for now
+compile = False  # torch.compile; on a CPU slower than what is there without it

@@ -58,12 +58,13 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     return paths
 
 
-def decode_image(data: bytes, channels: int = 3) -> np.ndarray:
+def decode_image(data: bytes, channels: int = 3, at_least: int | None = None) -> np.ndarray:
     """Decode a picture to what a viewer shows: turned by its EXIF, alpha laid on white, 8 bits.
 
     Args:
         data: The file's content: any format Pillow reads, or a .npy array (H, W, C) of uint8.
         channels: 3 for colour, 1 for gray; others are read from .npy or multi-channel TIFF.
+        at_least: See transforms.LoadImage.
 
     Returns:
         uint8 (H, W, channels), BGR if there are 3.
@@ -83,6 +84,8 @@ def decode_image(data: bytes, channels: int = 3) -> np.ndarray:
         return _check_array(_decode_tiff(data), channels)
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if at_least:
+                image.draft(None, (at_least, at_least))  # JPEGs alone heed it.
             pixels = np.asarray(_to_mode(ImageOps.exif_transpose(image), channels))
     except Exception as error:  # Pillow raises all kinds of errors on damaged headers
         if data[:4] in (b"II*\0", b"MM\0*") and isinstance(error, UnidentifiedImageError):
@@ -122,7 +125,9 @@ def _check_array(array: np.ndarray, channels: int) -> np.ndarray:
     return array
 
 
-def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike, channels: int = 3, at_least: int | None = None
+) -> np.ndarray:
     """Read a picture file; see decode_image.
 
     Returns:
@@ -134,7 +139,7 @@ def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
     """
     data = Path(path).read_bytes()
     try:
-        return decode_image(data, channels)
+        return decode_image(data, channels, at_least)
     except ValueError as error:
         raise ValueError(f"cannot read {path}: {error}") from None
 

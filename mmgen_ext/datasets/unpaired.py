@@ -13,6 +13,7 @@ from mmgen.datasets.pipelines import Compose
 from torch.utils.data import Dataset
 
 from ..registry import DATASETS
+from .cache import CachedPixels, cached_pixels, fixed_steps
 from .images import list_broken, list_images, scan_images
 from .stream import permuted_index, sample_generator, seeded_globals
 
@@ -53,6 +54,8 @@ class UnpairedImageDataset(Dataset):
         test_mode: Whether to take the test folders in order, without random numbers.
         seed: Of the stream.
         channels: Channels of the pictures: a number, or one by domain.
+        cache: Whether decoded and resized pictures are kept in a memory-mapped file, made once;
+            see cache.cached_pixels.
         on_error: What broken pictures do at the start: 'raise' lists them all, 'skip' leaves them
             out and logs each.
     """
@@ -66,6 +69,7 @@ class UnpairedImageDataset(Dataset):
         seed: int = 0,
         channels: int | Mapping[str, int] = 3,
         on_error: str = "raise",
+        cache: bool = False,
     ):
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={on_error!r} is not known; choose one of raise, skip")
@@ -84,6 +88,9 @@ class UnpairedImageDataset(Dataset):
         }
         if not test_mode:
             self._drop_broken(on_error)
+        self.pixels: dict[str, CachedPixels] = {}
+        if cache:
+            self._use_cache()
 
     def _drop_broken(self, on_error: str) -> None:
         """Scan both folders; list what is broken, and what also stands among the test pictures."""
@@ -107,6 +114,14 @@ class UnpairedImageDataset(Dataset):
         for domain, paths in self.paths.items():
             if not paths:
                 raise ValueError(f"no readable image is left in domain {domain!r}")
+
+    def _use_cache(self) -> None:
+        """Let the pipeline begin after what is the same each time."""
+        steps = self.pipeline.transforms
+        number = fixed_steps(steps)
+        for domain, paths in self.paths.items():
+            self.pixels[domain] = cached_pixels(paths, steps[:number], self.channels[domain])
+        self.pipeline.transforms = steps[number:]
 
     def __len__(self) -> int:
         """Pictures in the larger domain: the samples of one pass over it."""
@@ -144,6 +159,8 @@ class UnpairedImageDataset(Dataset):
             entry = {"img_path": str(path), "channels": self.channels[domain]}
             if rng is not None:
                 entry["rng"] = rng
+            if self.pixels:
+                entry["img"] = self.pixels[domain][path]
             sample[f"img_{domain}"] = self.pipeline(entry)["img"]
             sample[f"img_{domain}_path"] = str(path)
         return sample

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..registry import MODELS
+from .fused import weights_cast_once
 from .image_pool import ImagePool
+from .layers import pass_together
 from .losses import l1_loss, set_requires_grad
+from .precision import LossScale, autocast
 
 
 def build_networks(
@@ -93,6 +96,9 @@ class CycleGAN(BaseTranslationModel):
         if identity_weight and channels and len(set(channels.values())) > 1:
             print_log(f"identity_weight is off: it compares {dict(channels)} channels", "mmgen")
             self.identity_weight = 0.0
+        # Of training; weights stay float32. A loss scale is for fp16 alone.
+        self.precision = "fp32"
+        self.loss_scale: LossScale | None = None
         pool_size = self.train_cfg.get("buffer_size", pool_size)
         # Seeded by the run's seed without drawing from its stream.
         seed = torch.initial_seed() % 2**63
@@ -137,7 +143,8 @@ class CycleGAN(BaseTranslationModel):
 
         Returns:
             `log_vars` (scalars on the device, under mmgen's names), `num_samples`, `applied`
-            (whether the step was taken), and `results` with `real_<domain>` and `fake_<domain>` of
+            (whether the step was taken), `rescaled` (whether float16 overflowed, and the next step
+            may not), and `results` with `real_<domain>` and `fake_<domain>` of
             the last batch.
         """
         if self.discriminators is None:
@@ -151,25 +158,30 @@ class CycleGAN(BaseTranslationModel):
 
         # Both judge the same fakes: those of the generators before their step, as the paper's code
         # does, whichever of the two is computed first.
-        set_requires_grad(self.discriminators, False)
-        losses, fakes = self._accumulate(reals, self._generator_pass)
-        set_requires_grad(self.discriminators, True)
         pools = {d: pool.copy() for d, pool in self.pools.items()}
-        disc_losses, _ = self._accumulate(
-            list(zip(reals, fakes, strict=True)),
-            lambda pair: (self.discriminator_losses(*pair, pools), None),
-        )
+        with weights_cast_once():
+            set_requires_grad(self.discriminators, False)
+            losses, fakes = self._accumulate(reals, self._generator_pass)
+            set_requires_grad(self.discriminators, True)
+            disc_losses, _ = self._accumulate(
+                list(zip(reals, fakes, strict=True)),
+                lambda pair: (self.discriminator_losses(*pair, pools), None),
+            )
 
         total = sum(losses.values())
+        if self.loss_scale:
+            self.loss_scale.unscale(optimizer.values())
         applied = (step or step_all)(optimizer, [total, sum(disc_losses.values())])
         if applied:
             self.pools = pools
+        rescaled = bool(self.loss_scale) and self.loss_scale.update(applied)
         results = {f"real_{d}": reals[-1][d] for d in (a, b)}
         results |= {f"fake_{d}": fakes[-1][d] for d in (a, b)}
         return dict(
             log_vars={**disc_losses, **losses, "loss": total},
             num_samples=sum(len(real[a]) for real in reals),
             applied=applied,
+            rescaled=rescaled,
             results=results,
         )
 
@@ -186,8 +198,10 @@ class CycleGAN(BaseTranslationModel):
                     for module in self.modules():
                         if isinstance(module, DistributedDataParallel):
                             unsynchronized.enter_context(module.no_sync())
-                losses, extra = losses_of(piece)
-                (sum(losses.values()) / len(pieces)).backward()
+                with autocast(self.precision, next(self.parameters()).device):
+                    losses, extra = losses_of(piece)
+                loss = sum(losses.values()) / len(pieces)
+                (loss * self.loss_scale.scale if self.loss_scale else loss).backward()
             extras.append(extra)
             for name, loss in losses.items():
                 means[name] = means.get(name, 0) + loss.detach() / len(pieces)
@@ -195,12 +209,33 @@ class CycleGAN(BaseTranslationModel):
 
     def _generator_pass(self, real: dict) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Losses of the generators on one batch, and the fakes that they made, detached."""
-        a, b = self._reachable_domains
-        fake = {b: self.generators[b](real[a]), a: self.generators[a](real[b])}
-        return self.generator_losses(real, fake), {d: fake[d].detach() for d in fake}
+        fake, identity = self.translate_and_keep(real)
+        return self.generator_losses(real, fake, identity), {d: fake[d].detach() for d in fake}
 
-    def generator_losses(self, real: dict, fake: dict) -> dict[str, Tensor]:
-        """Weighted terms of the paper's eq. 3 and identity; those of weight 0 are absent."""
+    def translate_and_keep(self, real: dict) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        """G(x) and G(y) by target domain; the second is None where identity has no weight.
+
+        Both are one pass where the network treats each image by itself.
+        """
+        fake, identity = {}, {}
+        for target, source in zip(real, reversed(real), strict=True):
+            network, inputs = self.generators[target], [real[source]]
+            if self.identity_weight:
+                inputs.append(real[target])
+            outputs = [y.float() for y in pass_together(network, *inputs)]
+            fake[target], identity[target] = outputs[0], outputs[-1]
+        return fake, identity if self.identity_weight else None
+
+    def generator_losses(
+        self, real: dict, fake: dict, identity: dict | None = None
+    ) -> dict[str, Tensor]:
+        """Weighted terms of the paper's eq. 3 and identity; those of weight 0 are absent.
+
+        Args:
+            real: Images by domain.
+            fake: Translated images by domain.
+            identity: What each generator makes of its own domain; None to compute it.
+        """
         a, b = self._reachable_domains
         losses = {
             f"loss_gan_g_{d}": self.gan_loss(self.discriminators[d](fake[d]), True) for d in (a, b)
@@ -213,8 +248,9 @@ class CycleGAN(BaseTranslationModel):
             )
         if self.identity_weight:
             # E[|G(y) - y|], section 5.2
+            identity = identity or {d: self.generators[d](real[d]) for d in (a, b)}
             losses["id_loss"] = sum(
-                l1_loss(self.generators[d](real[d]), real[d], self.identity_weight) for d in (a, b)
+                l1_loss(identity[d], real[d], self.identity_weight) for d in (a, b)
             )
         return losses
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..registry import MODULES
+from .chain import run_chain, runs_fused
 from .layers import ConvBlock, Network, add_spectral_norm
 
 
@@ -51,7 +52,7 @@ class PatchDiscriminator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, about H/8, about W/8)."""
-        return self.model(x)
+        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
 
 
 @MODULES.register_module()
@@ -85,4 +86,4 @@ class PixelDiscriminator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H, W)."""
-        return self.model(x)
+        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..registry import MODULES
+from .chain import run_chain, runs_fused
 from .layers import ConvBlock, Network, check_choice
 
 
@@ -17,10 +21,14 @@ class ResidualBlock(nn.Module):
         padding_mode: See ConvBlock.
         norm: See ConvBlock.
         use_dropout: Drop half of the activations between the convolutions.
+        recompute: See ResnetGenerator.
     """
 
-    def __init__(self, channels: int, padding_mode: str, norm: str, use_dropout: bool):
+    def __init__(
+        self, channels: int, padding_mode: str, norm: str, use_dropout: bool, recompute: bool
+    ):
         super().__init__()
+        self.recompute = recompute
         conv = dict(kernel_size=3, padding=1, padding_mode=padding_mode, norm=norm)
         block = [ConvBlock(channels, channels, **conv)]
         if use_dropout:
@@ -30,7 +38,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x + block(x), of x's shape (N, channels, H, W)."""
-        return x + self.block(x)
+        return self.add(self.block, x)
+
+    def add(self, block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Return x + block(x), where `block` computes what `self.block` does."""
+        if self.recompute and torch.is_grad_enabled():
+            return x + checkpoint(block, x, use_reentrant=False)
+        return x + block(x)
 
 
 @MODULES.register_module()
@@ -47,6 +61,8 @@ class ResnetGenerator(Network):
         padding_mode: 'reflect' | 'replicate' | 'zeros'.
         upsample: 'deconv' as in the paper, or 'resize' against checkerboards. The two do not share
             weights.
+        recompute: Keep only the input of each residual block in training, and compute the rest
+            again when its gradient is due: less memory for one more forward pass of the blocks.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
     """
 
@@ -65,6 +81,7 @@ class ResnetGenerator(Network):
         use_dropout: bool = False,
         padding_mode: str = "reflect",
         upsample: str = "deconv",
+        recompute: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -78,7 +95,10 @@ class ResnetGenerator(Network):
             ConvBlock(in_channels, c, norm=norm, **ends),
             ConvBlock(c, 2 * c, **scale),
             ConvBlock(2 * c, 4 * c, **scale),
-            *(ResidualBlock(4 * c, padding_mode, norm, use_dropout) for _ in range(num_blocks)),
+            *(
+                ResidualBlock(4 * c, padding_mode, norm, use_dropout, recompute)
+                for _ in range(num_blocks)
+            ),
             ConvBlock(4 * c, 2 * c, upsample=upsample, **scale),
             ConvBlock(2 * c, c, upsample=upsample, **scale),
             ConvBlock(c, out_channels, activation="tanh", **ends),
@@ -87,7 +107,7 @@ class ResnetGenerator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
-        return self.model(x)
+        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
 
 
 class SkipBlock(nn.Module):

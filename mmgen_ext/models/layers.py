@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
 
@@ -19,6 +20,21 @@ def check_choice(name: str, value: object, choices) -> None:
     """Raise a ValueError that lists the choices unless `value` is one of them."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(choices)}")
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """torch's, whose gradient is right in channels_last as well.
+
+    torch 2.14 takes a gradient that arrives in channels_last for a contiguous one if the batch is
+    of one image, on the CPU, and returns a wrong one without a word.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each channel of each image of x (N, C, H, W)."""
+        z = super().forward(x)
+        if z.requires_grad and not torch.compiler.is_compiling():
+            z.register_hook(torch.Tensor.contiguous)
+        return z
 
 
 class ConvBlock(nn.Module):
@@ -82,7 +98,7 @@ class ConvBlock(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels) if norm == "batch" else None
         instance = norm in ("instance", "instance_affine")
         affine = norm == "instance_affine"
-        self.add_module("in", nn.InstanceNorm2d(out_channels, affine=affine) if instance else None)
+        self.add_module("in", InstanceNorm(out_channels, affine=affine) if instance else None)
         self.activation = ACTIVATIONS[activation]() if activation and not activation_first else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,6 +144,26 @@ def init_weights(network: nn.Module, type: str = "normal", gain: float = 0.02) -
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
+
+
+def is_per_image(network: nn.Module) -> bool:
+    """Whether ours, and gives each image of a batch what it would give it alone.
+
+    Two batches can then be one. Batch norm mixes images, dropout draws for each, and spectral norm
+    refines its estimate at every pass.
+    """
+    network = getattr(network, "module", network)  # of its wrapper, where there is one
+    return isinstance(network, Network) and not any(
+        isinstance(module, (nn.BatchNorm2d, nn.Dropout)) or hasattr(module, "parametrizations")
+        for module in network.modules()
+    )
+
+
+def pass_together(network: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
+    """network(batch) of several (N, C, H, W), in one pass where that gives the same."""
+    if len({batch.shape[1:] for batch in batches}) > 1 or not is_per_image(network):
+        return tuple(network(batch) for batch in batches)
+    return network(torch.cat(batches)).split([len(batch) for batch in batches])
 
 
 class Network(nn.Module):

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODULES
-from .layers import check_choice
+from .chain import plain_layers
+from .layers import check_choice, pass_together
 
 GAN_TYPES = ("lsgan", "vanilla", "hinge", "wgan-gp")
 
@@ -97,16 +98,16 @@ class GANLoss(nn.Module):
 
     def forward(self, logits: Tensor, target_is_real: bool, is_disc: bool = False) -> Tensor:
         """Return the scalar loss of logits; the generators' is multiplied by `loss_weight`."""
+        logits = logits.float()  # also where the networks compute in 16 bits
         loss = gan_loss(self.gan_type, logits, target_is_real, is_disc, self.labels)
         return loss if is_disc else loss * self.loss_weight
 
     def discriminator_loss(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         """Half the sum of the losses on real and fake images (N, C, H, W), as the paper's code."""
         fake = fake.detach()
-        loss = 0.5 * (
-            self(discriminator(fake), False, is_disc=True)
-            + self(discriminator(real), True, is_disc=True)
-        )
+        of_fake, of_real = pass_together(discriminator, fake, real)
+        loss = 0.5 * (self(of_fake, False, is_disc=True) + self(of_real, True, is_disc=True))
         if self.gp_weight:
-            loss = loss + self.gp_weight * gradient_penalty(discriminator, real, fake)
+            with plain_layers():
+                loss = loss + self.gp_weight * gradient_penalty(discriminator, real, fake)
         return loss

@@ -76,7 +76,8 @@ class TranslationRunner(IterBasedRunner):
         self.average_updates = 0
         self.restored_averages: tuple[dict, int] = ({}, 0)
         self.log_buffer = DeviceLogBuffer()
-        update = Update(grad_clip, check=max_bad_steps > 0)
+        scaled = getattr(self.model.module, "loss_scale", None) is not None
+        update = Update(grad_clip, check=max_bad_steps > 0 or scaled)
         # Ours steps all optimizers together; mmgen's models step theirs by themselves.
         self.step_options = {}
         if type(self.model.module).__module__.startswith("mmgen_ext."):
@@ -198,7 +199,7 @@ class TranslationRunner(IterBasedRunner):
         if outputs.get("applied", True):
             self.bad_steps = 0
             self.log_buffer.update(outputs["log_vars"], outputs["num_samples"])
-        else:
+        elif not outputs.get("rescaled"):  # float16 overflows now and then
             self._note_bad_step(batches, outputs["log_vars"])
         return outputs
 

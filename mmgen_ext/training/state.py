@@ -56,13 +56,16 @@ def collect(
             "time": time.asctime(),
             **{f"{name}_version": version for name, version in versions.items()},
         },
-        "state_dict": {k: v.detach().cpu() for k, v in weights.items()},
+        "state_dict": {k: v.detach().cpu().contiguous() for k, v in weights.items()},
         "mmgen_ext": {**ours, "sealed": True},
     }
     if optimizers:
-        state["optimizer"] = {k: o.state_dict() for k, o in optimizers.items()}
+        state["optimizer"] = {k: contiguous(o.state_dict()) for k, o in optimizers.items()}
         pools = {domain: pool.state_dict() for domain, pool in image_pools(model).items()}
         state["mmgen_ext"]["pools"] = pools
+        scale = getattr(model, "loss_scale", None)
+        if scale is not None:
+            state["mmgen_ext"]["loss_scale"] = scale.state_dict()
     return state
 
 
@@ -73,10 +76,36 @@ def restore(
     model.load_state_dict(without_averages(content["state_dict"]))
     for key, optimizer in optimizers.items():
         optimizer.load_state_dict(content["optimizer"][key])
-    pools = content.get("mmgen_ext", {}).get("pools", {})
+        match_memory_format(optimizer)
+    ours = content.get("mmgen_ext", {})
+    scale = getattr(model, "loss_scale", None)
+    if scale is not None and "loss_scale" in ours:
+        scale.load_state_dict(ours["loss_scale"])
+    pools = ours.get("pools", {})
     for key, pool in image_pools(model).items():
         if key in pools:
             pool.load_state_dict(pools[key], device)
+
+
+def match_memory_format(optimizer: Optimizer) -> None:
+    """Lay out what an optimizer remembers as its parameters are.
+
+    Checkpoints are contiguous, and a fused step takes all tensors of a parameter for alike.
+    """
+    for parameter, remembered in optimizer.state.items():
+        for name, value in remembered.items():
+            alike = isinstance(value, torch.Tensor) and value.shape == parameter.shape
+            if alike and value.stride() != parameter.stride():
+                remembered[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def contiguous(value: object) -> object:
+    """The same plain data with every tensor in the standard memory format."""
+    if isinstance(value, torch.Tensor):
+        return value.contiguous()
+    if isinstance(value, dict):
+        return {key: contiguous(each) for key, each in value.items()}
+    return [contiguous(each) for each in value] if isinstance(value, list) else value
 
 
 def random_state(device: torch.device) -> dict:

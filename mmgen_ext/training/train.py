@@ -28,6 +28,7 @@ from .build import (
 )
 from .distributed import OnDevice
 from .launchers import restarted
+from .memory import describe_memory_of
 from .run_dir import (
     describe_environment,
     make_work_dir,
@@ -35,6 +36,7 @@ from .run_dir import (
     write_config,
 )
 from .runner import TranslationRunner
+from .speed import make_fast
 from .start import find_start, start_from
 from .state import take_our_pools
 from .synchronize import synchronize
@@ -119,7 +121,9 @@ def build_runner(
     torch.backends.cudnn.benchmark = bool(cfg.get("cudnn_benchmark")) and not deterministic
     cv2.setNumThreads(cfg.get("opencv_num_threads", 0))
     dataset = build_train_dataset(cfg)
-    model = OnDevice(build_train_model(cfg), device)
+    network = build_train_model(cfg)
+    make_fast(network, cfg, device)
+    model = OnDevice(network, device)
     take_our_pools(model.module, cfg.seed)
     optimizers = build_part("optimizers", build_optimizers, model.module, cfg.get("optimizer"))
     if distributed.world_size() > 1:
@@ -228,5 +232,7 @@ def dry_run(cfg: Config, seed: int | None = None) -> str:
         count = sum(parameter.numel() for parameter in network.parameters())
         if count:
             lines.append(f"{part}: {count / 1e6:.2f} million parameters")
+    memory = describe_memory_of(model, cfg, dataset[0]) if is_ours(cfg.model) else None
+    lines += [memory] if memory else []
     lines += [f"not done: {line}" for line in unused_requests(cfg)]
     return "\n".join(lines)

@@ -156,3 +156,14 @@ def test_scan_names_every_broken_file_and_remembers_the_sound_ones(tmp_path, pho
     monkeypatch.undo()
     paths[1].write_bytes(encode(Image.fromarray(photo)))
     assert [check["error"] is None for check in scan_images(paths)] == [True, True, True, False]
+
+
+def test_large_jpegs_are_decoded_at_a_fraction_of_their_size_and_look_alike(photos):
+    image = Image.fromarray(photos["coffee"]).resize((800, 640))
+    data = encode(image, "JPEG", quality=95)
+    small = rgb(data, at_least=150)
+    assert small.shape == (160, 200, 3)
+    exact = np.asarray(image.resize((200, 160), Image.Resampling.BOX)).astype(int)
+    assert np.abs(small - exact).mean() < 2
+    assert rgb(data, at_least=641).shape == rgb(data).shape == (640, 800, 3)
+    assert rgb(encode(image), at_least=150).shape == (640, 800, 3)  # no other format does that

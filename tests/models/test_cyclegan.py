@@ -7,6 +7,9 @@ import torch
 from mmgen.core import build_optimizers
 from mmgen.models import BaseTranslationModel, build_model
 
+from mmgen_ext.models.chain import plain_layers
+from mmgen_ext.models.precision import LossScale
+
 GENERATOR = dict(type="mmgen_ext.ResnetGenerator", base_channels=4, num_blocks=1)
 DISCRIMINATOR = dict(type="mmgen_ext.PatchDiscriminator", base_channels=4, num_conv=2)
 SGD = dict(type="SGD", lr=0.01)
@@ -135,9 +138,9 @@ def test_generator_step_leaves_no_gradient_in_discriminators_and_none_are_switch
 def test_identity_weight_zero_saves_two_generator_passes_of_six(weight, passes):
     model, count = build(identity_weight=weight), []
     for network in model.generators.values():
-        network.register_forward_hook(lambda *_: count.append(1))
+        network.register_forward_hook(lambda *args: count.append(len(args[2])))
     logged = model.train_step(batch(), optimizers(model))["log_vars"]
-    assert len(count) == passes
+    assert sum(count) == passes  # counted in images: some passes are of two
     assert ("id_loss" in logged) == bool(weight)
 
 
@@ -217,3 +220,100 @@ def test_networks_of_mmgens_work_inside_under_their_own_names():
     weight = model.generators["photo"].model[0].conv.weight
     assert weight.std().item() == pytest.approx(0.02, rel=0.2)  # the paper's initialisation
     assert torch.isfinite(model.train_step(batch(), optimizers(model))["log_vars"]["loss"])
+
+
+def parts(model, data):
+    """Gradients of the generators' and of the discriminators' losses, and the losses."""
+    real = {d: data[f"img_{d}"] for d in ("monet", "photo")}
+    model.zero_grad()
+    losses, fake = model._generator_pass(real)
+    losses |= model.discriminator_losses(real, fake, model.pools)
+    sum(losses.values()).backward()
+    return losses, {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("size", [(1, 32), (2, 32), (1, (40, 24))])
+def test_merged_and_fused_step_equals_the_plain_one(size, monkeypatch):
+    model = build(pool_size=0)
+    n, side = size
+    h, w = side if isinstance(side, tuple) else (side, side)
+    data = {key: value[..., :h, :w] for key, value in batch(n, max(h, w)).items()}
+    losses, gradients = parts(model, data)
+    with monkeypatch.context() as patch:
+        patch.setattr("mmgen_ext.models.layers.is_per_image", lambda network: False)
+        with plain_layers():
+            expected, plain = parts(model, data)
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5)
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, plain[name], atol=1e-5, rtol=1e-5), name
+
+
+def test_generators_see_two_images_at_once_only_where_the_result_is_the_same():
+    def seen(**options):
+        model, sizes = build(**options), []
+        for network in model.generators.values():
+            network.register_forward_hook(lambda *args: sizes.append(len(args[2])))
+        model.train_step(batch(), optimizers(model))
+        return sorted(sizes)
+
+    assert seen() == [1, 1, 2, 2]
+    assert seen(generator=dict(GENERATOR, norm="batch")) == [1] * 6
+    assert seen(generator=dict(GENERATOR, use_dropout=True)) == [1] * 6
+
+
+def test_bf16_step_is_near_float32s_and_leaves_weights_moments_and_pools_float32():
+    adam = dict(type="Adam", lr=2e-4, betas=(0.5, 0.999))
+    logged = {}
+    for precision in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        model = build()
+        model.precision = precision
+        optimizer = optimizers(model, adam)
+        for _ in range(3):
+            logged[precision] = model.train_step(batch(), optimizer)["log_vars"]
+    for name, value in logged["bf16"].items():
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(logged["fp32"][name].item(), rel=0.05, abs=0.02)
+        assert value.item() != logged["fp32"][name].item()
+    remembered = [s for o in optimizer.values() for s in o.state.values()]
+    kinds = {value.dtype for state in remembered for value in state.values()}
+    kinds |= {image.dtype for pool in model.pools.values() for image in pool.images}
+    assert kinds | {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_networks_of_mmgens_work_inside_in_bf16():
+    theirs = dict(in_channels=3, base_channels=4, norm_cfg=dict(type="IN"))
+    model = build(
+        generator=dict(type="ResnetGenerator", out_channels=3, num_blocks=1, **theirs),
+        discriminator=dict(type="PatchDiscriminator", num_conv=2, **theirs),
+    )
+    model.precision = "bf16"
+    result = model.train_step(batch(), optimizers(model))
+    assert torch.isfinite(result["log_vars"]["loss"])
+    assert result["results"]["fake_monet"].dtype == torch.float32
+
+
+def test_loss_scale_halves_after_an_overflow_and_leaves_the_size_of_gradients():
+    torch.manual_seed(0)
+    plain, scaled = build(), None
+    scaled = copy.deepcopy(plain)
+    scaled.loss_scale = LossScale(1024.0)
+    for model in (plain, scaled):
+        model.train_step(batch(), optimizers(model), step=lambda *_: True)
+    for a, b in zip(plain.parameters(), scaled.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, atol=1e-6, rtol=1e-4)
+    result = scaled.train_step(batch(), optimizers(scaled), step=lambda *_: False)
+    assert result["rescaled"] and not result["applied"]
+    assert scaled.loss_scale.scale == 512.0
+    scaled.loss_scale.scale = 1.0
+    assert not scaled.train_step(batch(), optimizers(scaled), step=lambda *_: False)["rescaled"]
+
+
+def test_loss_scale_grows_after_many_good_steps_and_is_continued():
+    scale = LossScale(8.0, interval=3)
+    for _ in range(4):
+        assert not scale.update(applied=True)
+    other = LossScale()
+    other.load_state_dict(scale.state_dict())
+    assert (other.scale, other.steps) == (16.0, 4)

@@ -232,3 +232,20 @@ def test_difference_names_only_what_decides():
         "  + pictures of a domain in a step = 2",
     ]
     assert config_difference(before, before) == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resumed_run_equals_an_undisturbed_one_to_the_bit(run, tmp_path, precision):
+    whole = options(f"precision={precision}")
+    assert run(*whole).code == 0
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "iter_2.pth").write_bytes((run.work_dir / "iter_2.pth").read_bytes())
+    assert run("--resume", "auto", *whole, work_dir=tmp_path / "again").code == 0
+    ours, expected = (
+        read_checkpoint(folder / "iter_6.pth") for folder in (tmp_path / "again", run.work_dir)
+    )
+    assert all(torch.equal(ours["state_dict"][k], v) for k, v in expected["state_dict"].items())
+    for name, optimizer in expected["optimizer"].items():
+        for number, state in optimizer["state"].items():
+            for key, value in state.items():
+                assert torch.equal(ours["optimizer"][name]["state"][number][key], value)

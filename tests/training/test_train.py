@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmcv import Config
 from PIL import Image
 
 from mmgen_ext.checkpoint import find_checkpoints, read_checkpoint, write_checkpoint
 from mmgen_ext.config import load_config
+from mmgen_ext.training.speed import choose_precision
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -238,3 +240,32 @@ def test_paths_with_quotes_and_backslashes_survive_in_the_written_config(
     result = tool("train", tiny_config, "--work-dir", work_dir, *extra)
     assert result.code == 0, result.err[-600:]
     assert load_config(work_dir / "tiny.py").work_dir == str(work_dir)
+
+
+def test_bf16_trains_and_keeps_float32_in_contiguous_checkpoints(tool, tiny_config, tmp_path):
+    result = tool("train", tiny_config, "--work-dir", tmp_path, *options("precision=bf16"))
+    assert result.code == 0, result.err[-600:]
+    content = read_checkpoint(tmp_path / "latest.pth")
+    moments = [s for o in content["optimizer"].values() for s in o["state"].values()]
+    tensors = [*content["state_dict"].values(), *(t for s in moments for t in s.values())]
+    assert all(t.dtype == torch.float32 and t.is_contiguous() for t in tensors)
+
+
+@pytest.mark.parametrize(
+    ("options_", "words"),
+    [
+        (["precision=bf8"], "precision='bf8' is not known; choose one of auto, fp32, bf16, fp16"),
+        (["precision=fp16", "--device", "cpu"], "precision='fp16' needs a CUDA GPU"),
+    ],
+)
+def test_precision_that_cannot_be_is_answered(
+    tool, tiny_config, tmp_path, sentence, options_, words
+):
+    pair, *others = options_
+    sentence(tool("train", tiny_config, "--work-dir", tmp_path, *others, *options(pair)), words)
+
+
+def test_precision_of_mmgens_models_is_answered():
+    cfg = Config(dict(model=dict(type="CycleGAN"), precision="bf16"))
+    with pytest.raises(ValueError, match="mmgen's compute in fp32"):
+        choose_precision(cfg, torch.device("cpu"))

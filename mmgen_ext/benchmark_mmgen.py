@@ -1,0 +1,54 @@
+"""mmgen's CycleGAN with the networks and losses of one of ours, to be measured beside it."""
+
+from __future__ import annotations
+
+from mmcv import Config
+
+
+def mmgens_model(cfg: Config) -> dict:
+    """Config of mmgen's CycleGAN with the networks and losses of ours.
+
+    Raises:
+        ValueError: If mmgen has no such networks.
+    """
+    model = cfg.model.to_dict()
+    domains = list(model["domains"])
+    networks = {}
+    for name in ("generator", "discriminator"):
+        network = {"in_channels": 3, **model[name]}
+        norm, upsample = network.pop("norm", "instance"), network.pop("upsample", "deconv")
+        network.pop("recompute", None)
+        network["type"] = network["type"].removeprefix("mmgen_ext.")
+        if upsample != "deconv" or norm not in ("instance", "batch"):
+            raise ValueError(
+                f"mmgen has no {name} with upsample={upsample!r} and norm={norm!r} to compare "
+                f"with; choose a config of the paper's networks"
+            )
+        network["norm_cfg"] = dict(type="IN" if norm == "instance" else "BN")
+        networks[name] = network
+    networks["generator"].setdefault("out_channels", 3)
+    weights = {
+        "cycle": ("cycle_loss", model.get("cycle_weight", 10.0)),
+        "identity": ("id_loss", model.get("identity_weight", 5.0)),
+    }
+    losses = [
+        dict(
+            type="L1Loss",
+            loss_weight=weight,
+            loss_name=loss,
+            data_info=dict(pred=f"{what}_{domain}", target=f"real_{domain}"),
+            reduction="mean",
+        )
+        for what, (loss, weight) in weights.items()
+        for domain in domains
+        if weight
+    ]
+    return dict(
+        type="CycleGAN",
+        **networks,
+        gan_loss=dict(type="GANLoss", gan_type="lsgan"),
+        default_domain=domains[1],
+        reachable_domains=domains,
+        related_domains=domains,
+        gen_auxiliary_loss=losses,
+    )

@@ -1,0 +1,43 @@
+"""What makes a training fast changes no result."""
+
+import torch
+
+from mmgen_ext.training.speed import keep_freed_memory
+from mmgen_ext.training.state import contiguous, match_memory_format
+
+
+def step(optimizer, gradients):
+    for parameter, gradient in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
+        parameter.grad = torch.empty_like(parameter).copy_(gradient)
+    optimizer.step()
+
+
+def test_fused_adam_in_channels_last_continues_contiguous_moments():
+    start, gradients = torch.randn(8, 4, 3, 3), [torch.randn(8, 4, 3, 3) for _ in range(4)]
+    plain = torch.nn.Parameter(start.clone())
+    ours = torch.nn.Parameter(start.clone(memory_format=torch.channels_last))
+    expected = torch.optim.Adam([plain], lr=0.1)
+    optimizer = torch.optim.Adam([ours], lr=0.1, fused=True)
+    for gradient in gradients[:2]:
+        step(expected, [gradient])
+        step(optimizer, [gradient])
+    saved = contiguous(optimizer.state_dict())
+    assert saved["state"][0]["exp_avg"].is_contiguous()
+    resumed = torch.optim.Adam([ours], lr=0.1, fused=True)
+    resumed.load_state_dict(saved)
+    match_memory_format(resumed)
+    for gradient in gradients[2:]:
+        step(expected, [gradient])
+        step(resumed, [gradient])
+    assert torch.allclose(ours, plain, atol=1e-6)
+
+
+def test_freed_memory_is_kept_where_that_can_be_asked_for_and_nothing_happens_elsewhere(
+    monkeypatch,
+):
+    keep_freed_memory()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    keep_freed_memory()
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setattr("ctypes.CDLL", None)
+    keep_freed_memory()
