@@ -2,8 +2,9 @@
 
 import torch
 
+from mmgen_ext.models.precision import LossScale
 from mmgen_ext.training.speed import keep_freed_memory
-from mmgen_ext.training.state import contiguous, match_memory_format
+from mmgen_ext.training.state import collect, contiguous, match_memory_format, restore
 
 
 def step(optimizer, gradients):
@@ -41,3 +42,18 @@ def test_freed_memory_is_kept_where_that_can_be_asked_for_and_nothing_happens_el
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setattr("ctypes.CDLL", None)
     keep_freed_memory()
+
+
+def test_loss_scale_is_part_of_a_checkpoint():
+    def model(scale):
+        network = torch.nn.Linear(2, 2)
+        network.loss_scale = LossScale(scale)
+        return network
+
+    saved, other = model(512.0), model(65536.0)
+    saved.loss_scale.update(applied=True)
+    optimizers = {"generators": torch.optim.Adam(saved.parameters())}
+    content = collect(saved, optimizers, {}, {})
+    others = {"generators": torch.optim.Adam(other.parameters())}
+    restore(content, other, others, torch.device("cpu"))
+    assert other.loss_scale.state_dict() == {"scale": 512.0, "steps": 1}

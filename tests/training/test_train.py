@@ -249,6 +249,10 @@ def test_bf16_trains_and_keeps_float32_in_contiguous_checkpoints(tool, tiny_conf
     moments = [s for o in content["optimizer"].values() for s in o["state"].values()]
     tensors = [*content["state_dict"].values(), *(t for s in moments for t in s.values())]
     assert all(t.dtype == torch.float32 and t.is_contiguous() for t in tensors)
+    exact = tool("train", tiny_config, "--work-dir", tmp_path / "fp32")
+    assert exact.code == 0
+    others = read_checkpoint(tmp_path / "fp32" / "latest.pth")["state_dict"]
+    assert not same_state(content["state_dict"], others)
 
 
 @pytest.mark.parametrize(
