@@ -21,14 +21,13 @@ from mmgen.apis import init_model, sample_img2img_model
 from prettytable import PrettyTable
 from torch import nn
 
+from .benchmark_mmgen import mmgens_network
 from .checkpoint import write_checkpoint
 from .config import is_ours, load_config, plain_data
 from .inference.translate import translate_files
 from .inference.translator import Translator
 from .inference.weights import build_generators
 from .pictures import tensor_to_images
-
-_OURS_IN_MMGENS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}
 
 
 def translate(config: str | os.PathLike, sizes: Sequence[int], seconds: float) -> str:
@@ -103,16 +102,12 @@ def _prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config]:
     if not is_ours(cfg.model):
         return checkpoint, cfg
     # The same network, built of mmgen's own modules.
-    generator = {**model["generator"]}
-    if generator.pop("upsample", "deconv") != "deconv":
+    if model["generator"].get("upsample", "deconv") != "deconv":
         raise ValueError(
             f"{config}: mmgen has no resize-convolution to compare with; choose a config without"
         )
-    norm = generator.pop("norm", "instance")
-    affine = norm != "instance"
-    generator["norm_cfg"] = dict(type=_OURS_IN_MMGENS[norm], affine=affine)
-    generator["type"] = generator["type"].removeprefix("mmgen_ext.")
-    generator.setdefault("in_channels", 3), generator.setdefault("out_channels", 3)
+    generator = mmgens_network(model["generator"])
+    generator.setdefault("out_channels", 3)
     domains = list(generators)
     return checkpoint, Config(
         dict(

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mmcv import Config
+
+_NORMS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}
+
+
+def mmgens_network(network: Mapping) -> dict:
+    """Config of mmgen's network that equals one of ours with transposed convolutions."""
+    network = {"in_channels": 3, **network}
+    norm = network.pop("norm", "instance")
+    for ours in ("upsample", "recompute"):  # What mmgen has no word for.
+        network.pop(ours, None)
+    network["norm_cfg"] = dict(type=_NORMS[norm], affine=norm != "instance")
+    network["type"] = network["type"].removeprefix("mmgen_ext.")
+    return network
 
 
 def mmgens_model(cfg: Config) -> dict:
@@ -15,17 +30,13 @@ def mmgens_model(cfg: Config) -> dict:
     domains = list(model["domains"])
     networks = {}
     for name in ("generator", "discriminator"):
-        network = {"in_channels": 3, **model[name]}
-        norm, upsample = network.pop("norm", "instance"), network.pop("upsample", "deconv")
-        network.pop("recompute", None)
-        network["type"] = network["type"].removeprefix("mmgen_ext.")
+        norm, upsample = model[name].get("norm", "instance"), model[name].get("upsample", "deconv")
         if upsample != "deconv" or norm not in ("instance", "batch"):
             raise ValueError(
                 f"mmgen has no {name} with upsample={upsample!r} and norm={norm!r} to compare "
                 f"with; choose a config of the paper's networks"
             )
-        network["norm_cfg"] = dict(type="IN" if norm == "instance" else "BN")
-        networks[name] = network
+        networks[name] = mmgens_network(model[name])
     networks["generator"].setdefault("out_channels", 3)
     weights = {
         "cycle": ("cycle_loss", model.get("cycle_weight", 10.0)),

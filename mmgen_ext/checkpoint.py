@@ -275,6 +275,11 @@ def without_averages(state: Mapping) -> dict:
     return {key: value for key, value in state.items() if not key.startswith(EMA_PREFIX)}
 
 
+def averages_in(state: Mapping) -> dict:
+    """Weights of the averaged generators alone, without their prefix."""
+    return {k[len(EMA_PREFIX) :]: v for k, v in state.items() if k.startswith(EMA_PREFIX)}
+
+
 def check_fit(network: nn.Module, state: Mapping, name: str) -> None:
     """Raise a ValueError that says which weights are missing, unknown or of another shape."""
     want = network.state_dict()

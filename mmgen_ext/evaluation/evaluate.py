@@ -161,6 +161,30 @@ def source_of(translator: Translator, sources: Mapping[str, Sequence[Path]], to:
     return others[0]
 
 
+def choose_directions(
+    translator: Translator,
+    sources: Mapping[str, Sequence[Path]],
+    references: Mapping[str, Sequence[Path]],
+    to: str,
+) -> tuple[list[str], dict[str, ValueError]]:
+    """Target domains that can be evaluated, and why others cannot.
+
+    Args:
+        translator: What is evaluated.
+        sources: As for `evaluate`.
+        references: As for `evaluate`.
+        to: Target domain, or 'both'.
+    """
+    directions, reasons = [], {}
+    for domain in translator.domains if to == "both" else [to]:
+        try:
+            check_counts(sources, references, source_of(translator, sources, domain), domain)
+            directions.append(domain)
+        except ValueError as error:
+            reasons[domain] = error
+    return directions, reasons
+
+
 def check_counts(
     sources: Mapping[str, Sequence[Path]],
     references: Mapping[str, Sequence[Path]],

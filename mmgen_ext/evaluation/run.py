@@ -11,7 +11,7 @@ from .. import __version__
 from ..config import load_config
 from ..files import replacing
 from ..inference.translator import Translator
-from .evaluate import check_counts, evaluate, source_of
+from .evaluate import choose_directions, evaluate
 from .features import Extractor
 from .image_sets import Preparation, find_images
 
@@ -67,7 +67,10 @@ def evaluate_checkpoint(
             f"no test pictures: expected testA and testB in {where}. Name their folder with "
             f"--data-root DIR"
         )
-    directions, notes = _choose(translator, sources, references, to)
+    directions, reasons = choose_directions(translator, sources, references, to)
+    if not directions:
+        raise next(iter(reasons.values()))
+    notes = [f"not evaluated: translations to {d} ({e})" for d, e in reasons.items()]
     extractor = Extractor(features, translator.device, features_weights)
     if size is None:
         preparation = Preparation.of(cfg)
@@ -86,27 +89,6 @@ def evaluate_checkpoint(
         )
         results[domain] = found
     return results, notes
-
-
-def _choose(
-    translator: Translator, sources: Mapping, references: Mapping, to: str
-) -> tuple[list[str], list[str]]:
-    """Directions that can be evaluated, and notes of those that cannot.
-
-    Raises:
-        ValueError: If none can, or not the one that was asked for.
-    """
-    directions, reasons = [], {}
-    for domain in translator.domains if to == "both" else [to]:
-        try:
-            source = source_of(translator, sources, domain)
-            check_counts(sources, references, source, domain)
-            directions.append(domain)
-        except ValueError as error:
-            reasons[domain] = error
-    if not directions:
-        raise next(iter(reasons.values()))
-    return directions, [f"not evaluated: translations to {d} ({e})" for d, e in reasons.items()]
 
 
 def write_metrics(

@@ -12,7 +12,7 @@ from mmcv import Config
 from mmgen.models.builder import build_module
 from torch import nn
 
-from ..checkpoint import EMA_PREFIX, check_fit, read_checkpoint
+from ..checkpoint import EMA_PREFIX, averages_in, check_fit, read_checkpoint
 from ..config import is_ours, load_config
 from ..models.cyclegan import build_networks
 from ..models.layers import check_choice
@@ -168,7 +168,7 @@ def choose_weights(checkpoint: Mapping, weights: str, name: str) -> str:
     Raises:
         ValueError: If averages are asked for and not there.
     """
-    averaged = any(key.startswith(EMA_PREFIX) for key in checkpoint.get("state_dict", checkpoint))
+    averaged = bool(averages_in(checkpoint.get("state_dict", checkpoint)))
     if weights == "ema" and not averaged:
         raise ValueError(
             f"checkpoint {name} holds no averaged weights: its training had no GeneratorEMAHook. "

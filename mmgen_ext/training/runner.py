@@ -14,7 +14,7 @@ from mmcv.runner import RUNNERS, IterBasedRunner, IterTimerHook
 from torch import nn
 
 from ..checkpoint import (
-    EMA_PREFIX,
+    averages_in,
     check_fit,
     check_resumable,
     keep_newest,
@@ -359,11 +359,7 @@ class TranslationRunner(IterBasedRunner):
         if rank < len(ours.get("random", ())):
             state.set_random_state(ours["random"][rank], device)
             self.earlier_losses = ours["losses"][rank]
-        averages = {
-            key.removeprefix(EMA_PREFIX): value
-            for key, value in content["state_dict"].items()
-            if key.startswith(EMA_PREFIX)
-        }
+        averages = averages_in(content["state_dict"])
         self.restored_averages = averages, ours.get("average_updates", 0)
         self.rolled_back = bool(ours.get("rolled_back"))
         if ours.get("best"):

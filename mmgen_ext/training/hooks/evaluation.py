@@ -8,7 +8,7 @@ from pathlib import Path
 from mmcv import Config
 from mmcv.runner import HOOKS, Hook
 
-from ...evaluation.evaluate import Stopped, check_counts, evaluate, source_of
+from ...evaluation.evaluate import Stopped, choose_directions, evaluate
 from ...evaluation.features import Extractor
 from ...evaluation.image_sets import Preparation, find_images
 from ...evaluation.report import metrics_table
@@ -70,16 +70,11 @@ class EvaluationHook(Hook):
         self.sources = find_images(self.cfg, "test")
         self.references = find_images(self.cfg, self.reference)
         self.preparation = Preparation.of(self.cfg)
-        translator = self._translator(runner)
-        wanted = translator.domains if self.to == "both" else [self.to]
-        self.directions = []
-        for domain in wanted:
-            try:
-                source = source_of(translator, self.sources, domain)
-                check_counts(self.sources, self.references, source, domain)
-                self.directions.append(domain)
-            except ValueError as error:
-                runner.logger.warning("not evaluated: translations to %s (%s)", domain, error)
+        self.directions, reasons = choose_directions(
+            self._translator(runner), self.sources, self.references, self.to
+        )
+        for domain, reason in reasons.items():
+            runner.logger.warning("not evaluated: translations to %s (%s)", domain, reason)
         error = self._load_extractor(runner) if self.directions else None
         if distributed.largest(error is not None):
             self.directions = []
