@@ -28,9 +28,10 @@ def plain_layers() -> Iterator[None]:
 
 
 def runs_fused(network: nn.Module, x: Tensor) -> bool:
-    """Whether `run_chain` is for this pass: it trains on a CPU, and knows all layers."""
+    """Whether `run_chain` is for this pass: is asked for, trains on a CPU, all layers known."""
     return (
-        network.training
+        network.fused
+        and network.training
         and not torch.compiler.is_compiling()
         and torch.is_grad_enabled()
         and not _plain.get()

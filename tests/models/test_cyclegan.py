@@ -4,11 +4,13 @@ import copy
 
 import pytest
 import torch
+from mmcv import Config
 from mmgen.core import build_optimizers
 from mmgen.models import BaseTranslationModel, build_model
 
 from mmgen_ext.models.chain import plain_layers
 from mmgen_ext.models.precision import LossScale
+from mmgen_ext.training.speed import make_fast
 
 GENERATOR = dict(type="mmgen_ext.ResnetGenerator", base_channels=4, num_blocks=1)
 DISCRIMINATOR = dict(type="mmgen_ext.PatchDiscriminator", base_channels=4, num_conv=2)
@@ -96,6 +98,9 @@ def test_step_logs_mmgens_losses_from_equal_weights(identity):
 
 def test_generators_learn_what_mmgens_learn_from_an_untouched_discriminator():
     # mmgen updates D first; with its learning rate at zero the order does not matter.
+    # Of some weights a pixel lies so near to a kink of ReLU or |x| that rounding, which differs where
+    # two passes are one batch, takes it across.
+    torch.manual_seed(1)
     theirs, ours = build_mmgens(5.0), build(identity_weight=5.0)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     for model in (theirs, ours):
@@ -235,6 +240,7 @@ def parts(model, data):
 @pytest.mark.parametrize("size", [(1, 32), (2, 32), (1, (40, 24))])
 def test_merged_and_fused_step_equals_the_plain_one(size, monkeypatch):
     model = build(pool_size=0)
+    make_fast(model, Config(dict(model=dict(type="mmgen_ext.CycleGAN"))), torch.device("cpu"))
     n, side = size
     h, w = side if isinstance(side, tuple) else (side, side)
     data = {key: value[..., :h, :w] for key, value in batch(n, max(h, w)).items()}

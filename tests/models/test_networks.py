@@ -87,8 +87,7 @@ def test_network_with_mmgens_weights_equals_mmgens(name, mode):
         output.square().sum().backward()
         outputs.append(output.detach())
         gradients.append([source.grad, *(p.grad for p in net.parameters())])
-    # In training sums are made in another order; see test_fused.
-    close = 1e-6 if mode == "eval" else 1e-5
+    close = 1e-6
     assert torch.allclose(*outputs, atol=close, rtol=0)
     largest = max(1.0, *(gradient.abs().max().item() for gradient in gradients[1]))
     for a, b in zip(*gradients, strict=True):

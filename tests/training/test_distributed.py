@@ -98,7 +98,7 @@ def test_ranks_with_accumulation_equal_the_larger_batch(sgd_config, tmp_path):
     ranks = train_ranks(2, sgd_config, tmp_path / "ranks", *LONG, "accumulate_iters=2")
     one = train_alone(sgd_config, tmp_path / "one", *LONG, "data.samples_per_gpu=4")
     # Rounding: a batch of four is summed in another order than four of one.
-    assert largest_difference(ranks["state_dict"], one["state_dict"]) < 3e-5
+    assert largest_difference(ranks["state_dict"], one["state_dict"]) < 1e-5
     assert ranks["mmgen_ext"]["pools"]["a"]["count"] == 80
 
 
