@@ -98,8 +98,8 @@ def test_step_logs_mmgens_losses_from_equal_weights(identity):
 
 def test_generators_learn_what_mmgens_learn_from_an_untouched_discriminator():
     # mmgen updates D first; with its learning rate at zero the order does not matter.
-    # Of some weights a pixel lies so near to a kink of ReLU or |x| that rounding, which differs where
-    # two passes are one batch, takes it across.
+    # With some seeds a pixel lies so near to a kink of ReLU or |x| that rounding takes it across,
+    # which differs where two passes are one batch.
     torch.manual_seed(1)
     theirs, ours = build_mmgens(5.0), build(identity_weight=5.0)
     ours.load_state_dict(theirs.state_dict(), strict=True)
