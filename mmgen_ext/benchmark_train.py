@@ -8,8 +8,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from mmcv import Config
@@ -20,6 +22,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .benchmark_mmgen import mmgens_model
+from .benchmark_run import (
+    PARTS,
+    Stopwatch,
+    device_clock,
+    measure_run,
+    time_networks,
+    with_pictures,
+)
 from .config import is_ours, load_config
 from .device import pick_device
 from .inference.sizing import peak_memory
@@ -200,8 +210,10 @@ def step(
         for kind, turn in turns.items():
             result[f"{kind}_s"] = medians[kind]
             result[f"{kind}_mb"] = turn.ask("memory")
-            result[f"{kind}_parts"] = turn.ask("parts", max(3, rounds // 3))
         work = turns["fp32"].ask("flops")
+        result[f"{THEIRS}_parts"] = turns[THEIRS].ask("parts", max(3, rounds // 3))
+    for kind in kinds[1:]:
+        result[f"{kind}_parts"] = run_parts(cfg, kind, size, batch, max(3, rounds // 3), device)
     result["gflop"] = work / 1e9
     for kind in kinds[1:]:
         result[f"rate_{kind}_gflops"] = medians[f"rate {kind}"] / 1e9
@@ -210,8 +222,8 @@ def step(
 
 
 def _step_table(kinds: list[str], result: Mapping) -> PrettyTable:
-    table = PrettyTable(["", "s/step", "x mmgen", "of floor", "peak MB", "forward", "backward",
-                         "optimizer", "rest"])  # fmt: skip
+    head = ["", "s/step", "x mmgen", "of floor", "peak MB"]
+    table = PrettyTable([*head, *PARTS, "rest"])
     table.title = (
         f"{result['size']} x {result['size']}, batch {result['batch']}, {result['device']}, "
         f"{result['threads']} threads, PyTorch {result['torch']}, median of {result['rounds']}"
@@ -224,8 +236,19 @@ def _step_table(kinds: list[str], result: Mapping) -> PrettyTable:
         shares = [f"{value:.1%}" for value in result[f"{kind}_parts"].values()]
         table.add_row([*row, result[f"{kind}_mb"], *shares])
     for kind in kinds[1:]:
-        table.add_row([f"floor {kind}", f"{result[f'floor_{kind}_s']:.3f}", *[""] * 7])
+        row = [f"floor {kind}", f"{result[f'floor_{kind}_s']:.3f}"]
+        table.add_row([*row, *[""] * (len(table.field_names) - len(row))])
     return table
+
+
+def run_parts(
+    cfg: Config, kind: str, size: int, batch: int, iters: int, device: str
+) -> dict[str, float]:
+    """Shares of an iteration of tools/train.py, each of which is logged."""
+    with tempfile.TemporaryDirectory() as name:
+        changed = with_pictures(cfg, Path(name, "data"), 8, size, batch)
+        changed.precision = kind
+        return measure_run(changed, Path(name), iters, device=device)["parts"]
 
 
 def count_flops(contender: Contender, data: dict) -> int:
@@ -258,13 +281,8 @@ def largest_convolution(
 
 
 def _clock(device: torch.device) -> Callable[[], float]:
-    def of_gpu() -> float:
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    if device.type == "cuda":
-        return of_gpu
-    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.thread_time if alone else device_clock(device)
 
 
 def interleaved(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
@@ -279,37 +297,11 @@ def interleaved(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[st
 
 
 def parts(contender: Contender, data: dict, rounds: int, device: torch.device) -> dict[str, float]:
-    """Shares of a step: forward, backward, optimizer; what is left is losses and pools."""
-    clock, taken, whole = _clock(device), dict(forward=0.0, backward=0.0, optimizer=0.0), 0.0
-
-    @contextlib.contextmanager
-    def timed(owner: object, name: str, part: str) -> Iterator[None]:
-        original = getattr(owner, name)
-
-        def run(*args, **kwargs):
-            begin = clock()
-            try:
-                return original(*args, **kwargs)
-            finally:
-                taken[part] += clock() - begin
-
-        setattr(owner, name, run)
-        try:
-            yield
-        finally:
-            setattr(owner, name, original)
-
-    model = contender.model
-    networks = [*model.generators.values(), *model.discriminators.values()]
-    for _ in range(rounds):
-        begin = clock()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(timed(torch.Tensor, "backward", "backward"))
-            for network in networks:
-                stack.enter_context(timed(network, "forward", "forward"))
-            for optimizer in contender.optimizers.values():
-                stack.enter_context(timed(optimizer, "step", "optimizer"))
+    """Shares of mmgen's step, which knows neither data nor logs."""
+    watch = Stopwatch(device_clock(device))
+    with contextlib.ExitStack() as stack:
+        time_networks(watch, contender.model, contender.optimizers, stack)
+        stack.enter_context(watch.on(contender, "step", "whole"))
+        for _ in range(rounds):
             contender.step(data)
-        whole += clock() - begin
-    shares = {name: value / whole for name, value in taken.items()}
-    return {**shares, "rest": 1 - sum(shares.values())}
+    return watch.shares()

@@ -7,9 +7,10 @@ import torch
 from mmcv import Config
 from mmgen.models import build_model
 
-from mmgen_ext import benchmark_train
+from mmgen_ext import benchmark_growth, benchmark_train
 from mmgen_ext.benchmark_mmgen import mmgens_model
 from mmgen_ext.config import load_config
+from mmgen_ext.datasets.images import read_image
 
 
 def test_both_libraries_train_networks_of_the_same_weights(tiny_config):
@@ -33,7 +34,9 @@ def test_step_prints_a_table_and_json(tool, tiny_config):
     found = json.loads(result.out.splitlines()[-1])
     for kind in ("fp32", "bf16"):
         assert found[f"{kind}_s"] > 0 and found[f"floor_{kind}_s"] > 0
-        assert sum(found[f"{kind}_parts"].values()) == pytest.approx(1)
+        parts = found[f"{kind}_parts"]
+        assert sum(parts.values()) == pytest.approx(1)
+        assert all(parts[name] > 0 for name in ("data", "forward", "backward", "logging"))
     assert found["mmgen_s"] > 0 and found["mmgen_mb"] > 100
     assert "x mmgen" in result.out
 
@@ -76,3 +79,43 @@ def test_a_measured_process_that_fails_says_why(tiny_config):
     with pytest.raises(ValueError, match=r"a measured process failed: RuntimeError: "):
         turns.ask("step")
     turns.close()
+
+
+def test_growth_measures_real_runs_of_two_processes(tool, tiny_config, tmp_path):
+    plot = tmp_path / "growth.png"
+    options = ["--sizes", 32, "--batches", 1, "--ranks", 2, "--rounds", 1, "--plot", plot]
+    result = tool("benchmark", "growth", tiny_config, *options, "--threads", 1)
+    assert result.code == 0, result.err[-600:]
+    runs = json.loads(result.out.splitlines()[-1])["runs"]
+    assert [(run["precision"], run["ranks"]) for run in runs] == [("fp32", 2), ("bf16", 2)]
+    assert all(run["s"] > 0 and run["mb"] > 100 for run in runs)
+    assert read_image(plot).shape[1] > 500
+
+
+def test_each_size_is_measured_with_one_batch_and_each_batch_at_one_size():
+    found = list(benchmark_growth.points((128, 64), (1, 2), (1,), ("fp32",)))
+    assert [(p.size, p.batch) for p in found] == [(64, 1), (128, 1), (128, 2)]
+
+
+def test_runs_that_would_not_fit_are_left_out():
+    found = {
+        benchmark_growth.Point("fp32", 1, 64, 1): dict(mb=1000),
+        benchmark_growth.Point("fp32", 1, 128, 1): dict(mb=4000),
+        benchmark_growth.Point("bf16", 1, 128, 1): dict(mb=10**9),
+    }
+    too_large = benchmark_growth.too_large
+    assert not too_large(benchmark_growth.Point("fp32", 1, 128, 2), found, "cpu")
+    assert too_large(benchmark_growth.Point("fp32", 1, 128, 2), found, "cpu", free=8000 * 2**20)
+    two = {point._replace(ranks=2): result for point, result in found.items()}
+    assert too_large(benchmark_growth.Point("fp32", 2, 128, 2), two, "cpu", free=16000 * 2**20)
+
+
+def test_loader_says_how_a_data_set_costs_at_the_start(tool, tiny_config, tmp_path):
+    plot = tmp_path / "loader.png"
+    options = ["--images", 40, "--workers", 0, 1, "--seconds", 0.1, "--sizes", 32]
+    result = tool("benchmark", "loader", tiny_config, *options, "--plot", plot)
+    assert result.code == 0, result.err[-600:]
+    found = json.loads(result.out.splitlines()[-1])
+    assert found["start"]["40"]["first_s"] > found["start"]["40"]["s"] > 0
+    assert all(rate > 0 for row in found["samples_per_s"].values() for rate in row)
+    assert plot.stat().st_size > 1000

@@ -15,8 +15,9 @@ LEVELS = [
     {"inference"},
     {"evaluation"},
     {"training"},
-    {"export", "apis", "benchmark_mmgen"},
-    {"benchmark", "benchmark_train", "benchmark_whole"},
+    {"export", "apis", "benchmark_mmgen", "benchmark_run"},
+    {"benchmark", "benchmark_train", "benchmark_whole", "benchmark_growth"},
+    {"benchmark_loader"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 

@@ -1,7 +1,9 @@
 """Measure training, or the translation of pictures or videos, beside mmgen doing the same.
 
-Example:
+Examples:
     python tools/benchmark.py train configs/cyclegan/mine.py --threads 2
+    python tools/benchmark.py growth configs/cyclegan/mine.py --sizes 128 64 256 --plot growth.png
+    python tools/benchmark.py loader configs/cyclegan/mine.py --images 100 10000
 """
 
 import argparse
@@ -12,17 +14,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from mmgen_ext import benchmark, benchmark_train, benchmark_whole, cli
+from mmgen_ext import (
+    benchmark,
+    benchmark_growth,
+    benchmark_loader,
+    benchmark_train,
+    benchmark_whole,
+    cli,
+)
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = cli.new_parser(__doc__)
     add = parser.add_argument
-    add("what", choices=("train", "translate", "video"), help="what is measured")
+    add("what", choices=("train", "growth", "loader", "translate", "video"),
+        help="a training step; how it grows with size, batch and processes; loading pictures; "
+        "translating pictures; a video")  # fmt: skip
     add("config", help="config file; the weights are random")
     add("--sizes", type=int, nargs="+", metavar="N",
-        help="sides of the pictures (default: 256 512, and 128 for train)")  # fmt: skip
+        help="sides of the pictures (default: 256 512; train 128; growth 128 64 256 512, the "
+        "first with each batch; loader 256)")  # fmt: skip
     add("--seconds", type=float, default=10, metavar="S",
         help="time for each contender and size, about (default: 10)")  # fmt: skip
     add("--batch", type=int, default=1, metavar="N", help="pictures of a step (default: 1)")
@@ -32,6 +44,17 @@ def parse_args() -> argparse.Namespace:
     add("--whole", action="store_true",
         help="train: both libraries' tools/train.py as shipped, loader included")  # fmt: skip
     add("--threads", type=int, metavar="N", help="threads of PyTorch (default: its own choice)")
+    growth = parser.add_argument_group("growth and loader").add_argument
+    growth("--batches", type=cli.number, nargs="+", metavar="N", default=[1, 2, 4, 8],
+           help="pictures of a pass, the first with each size (default: 1 2 4 8)")  # fmt: skip
+    growth("--ranks", type=cli.number, nargs="+", metavar="N", default=[1, 2],
+           help="processes (default: 1 2)")  # fmt: skip
+    growth("--images", type=cli.number, nargs="+", metavar="N",
+           default=[100, 1000, 10_000, 100_000],
+           help="pictures of the data sets (default: 100 1000 10000 100000)")  # fmt: skip
+    growth("--workers", type=int, nargs="+", metavar="N", default=[0, 1, 2, 4],
+           help="processes that load (default: 0 1 2 4)")  # fmt: skip
+    growth("--plot", type=Path, metavar="PNG", help="file for a plot")
     add("--clip", type=Path, metavar="PATH", help="video file; needed for video")
     add("--frames", type=int, default=50, metavar="N", help="frames of it (default: 50)")
     cli.add_cfg_options(parser)
@@ -49,6 +72,16 @@ def main() -> None:
         for size in args.sizes or [128]:
             print(benchmark_train.step(args.config, size, args.batch, args.rounds, args.device,
                                        args.cfg_options))  # fmt: skip
+    elif args.what == "growth":
+        print(benchmark_growth.growth(
+            args.config, args.sizes or [128, 64, 256, 512], args.batches, args.ranks,
+            iters=args.rounds, plot=args.plot, device=args.device, options=args.cfg_options,
+        ))  # fmt: skip
+    elif args.what == "loader":
+        print(benchmark_loader.loader(
+            args.config, args.images, args.workers, (args.sizes or [256])[0], args.seconds,
+            args.plot, args.cfg_options,
+        ))  # fmt: skip
     elif args.what == "translate":
         print(benchmark.translate(args.config, args.sizes or [256, 512], args.seconds))
     elif args.clip is None:

@@ -12,7 +12,7 @@ from torch import nn
 from ..config import is_ours
 from ..models.fused import weights_cast_once
 from ..models.precision import autocast
-from .speed import choose_precision
+from .speed import make_fast
 
 SIDE = 64  # of the pictures that are tried
 # Gradients on their way, and gaps between blocks: measured at 128 and 256 pixels, batch 1 to 4.
@@ -82,8 +82,7 @@ def describe_memory_of(model: nn.Module, cfg: Config, sample: Mapping) -> str | 
     ):
         return None
     device = torch.device("cpu")
-    model.train()
-    model.precision = choose_precision(cfg, device)
+    make_fast(model.train(), cfg, device)
     pictures = {domain: sample[f"img_{domain}"] for domain in cfg.model.domains}
     height, width = next(iter(pictures.values())).shape[1:]
     channels = {domain: picture.shape[0] for domain, picture in pictures.items()}
