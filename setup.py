@@ -36,6 +36,11 @@ TEST_TOOLS = [
     "vintagify>=0.1.2,<0.2",
 ]
 
+# So that an installed package has its configs and command lines: python -m mmgen_ext lists them.
+CONFIGS = "mmgen_ext.configs"
+SHIPPED = [CONFIGS, f"{CONFIGS}._base_", f"{CONFIGS}.cyclegan", "mmgen_ext.tools"]
+FILES = ["*.md", "*.yml", "*.sh"]
+
 TESTED = [need for extra in ("video", "eval", "export", "tensorboard") for need in EXTRAS[extra]]
 
 setup(
@@ -44,8 +49,9 @@ setup(
     description="CycleGAN for MMGeneration, on today's PyTorch",
     author="mmgen_ext contributors",
     license="Apache-2.0",
-    packages=find_packages(include=["mmgen_ext*"]),
-    package_data={"mmgen_ext.training": ["report.html"]},
+    packages=[*find_packages(include=["mmgen_ext*"]), *SHIPPED],
+    package_dir={"mmgen_ext.configs": "configs", "mmgen_ext.tools": "tools"},
+    package_data={"mmgen_ext.training": ["report.html"], **dict.fromkeys(SHIPPED, FILES)},
     # 3.13: mmcv-full's setup.py fails there.
     python_requires=">=3.10,<3.13",
     install_requires=read_requirements(),

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "mmgen_ext"
 # A part may import from parts of a lower level, and from itself.
 LEVELS = [
     {"compat", "files", "cli", "device"},
-    {"registry", "pictures", "checkpoint"},
+    {"registry", "pictures", "checkpoint", "__main__"},
     {"models", "datasets", "config"},
     {"inference"},
     {"evaluation"},

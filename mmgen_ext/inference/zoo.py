@@ -12,10 +12,10 @@ import yaml
 
 from ..checkpoint import file_digest
 from ..datasets.images import cache_dir
-from ..files import replacing
+from ..files import replacing, shipped
 from .fetch import fetch, locked
 
-TABLE = Path(__file__).resolve().parents[2] / "configs" / "cyclegan" / "metafile.yml"
+TABLE = shipped("configs") / "cyclegan" / "metafile.yml"
 
 
 def find_weights(name_or_path: str | os.PathLike) -> Path:
