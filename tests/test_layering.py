@@ -11,9 +11,9 @@ PACKAGE = ROOT / "mmgen_ext"
 LEVELS = [
     {"compat", "files", "cli", "device"},
     {"registry", "pictures", "checkpoint"},
-    {"models", "datasets", "config"},
+    {"models", "datasets", "config", "fetch"},
     {"inference"},
-    {"evaluation"},
+    {"evaluation", "prepare"},
     {"training"},
     {"export", "apis", "benchmark_mmgen"},
     {"benchmark", "benchmark_train", "benchmark_whole"},

@@ -13,7 +13,7 @@ import yaml
 from ..checkpoint import file_digest
 from ..datasets.images import cache_dir
 from ..files import replacing
-from .fetch import fetch, locked
+from ..fetch import fetch, locked
 
 TABLE = Path(__file__).resolve().parents[2] / "configs" / "cyclegan" / "metafile.yml"
 

@@ -13,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from mmgen_ext.inference import fetch as fetch_module
+from mmgen_ext import fetch as fetch_module
 from mmgen_ext.inference import zoo
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.models import ResnetGenerator
