@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -60,31 +60,54 @@ def same_looks(looks: Sequence[dict]) -> np.ndarray:
         looks: As look_at returns them.
 
     Returns:
-        int (N,). Time grows with N squared: some seconds for 20,000.
+        int (N,). Time grows with N squared: some seconds for 30,000.
     """
     if not looks:
         return np.zeros(0, int)
-    known = np.array(
-        [np.frombuffer(bytes.fromhex(e["hash"] + e["thumb"]), np.uint8) for e in looks]
-    )
     # Copies are one: a folder of white pages would have millions of pairs.
-    unique, which = np.unique(known, axis=0, return_inverse=True)
-    pairs = list(_similar(unique[:, :16], unique[:, 16:]))
+    unique, which = np.unique(_known(looks), axis=0, return_inverse=True)
+    signs, shapes = _features(unique)
+    block = max(1, (1 << 23) // len(unique))  # 32 MB for a product
+    pairs = []
+    for begin in range(0, len(unique), block):
+        near = _near(signs[begin : begin + block], shapes[begin : begin + block],
+                     signs[begin:], shapes[begin:])  # fmt: skip
+        pairs.append(np.stack(np.nonzero(np.triu(near, 1))) + begin)
     rows, columns = np.concatenate(pairs, axis=1)
     graph = coo_array((np.ones(len(rows)), (rows, columns)), (len(unique), len(unique)))
     return connected_components(graph, directed=False)[1][which.ravel()]
 
 
-def _similar(hashes: np.ndarray, thumbs: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pairs (2, K) that look the same, of hashes uint8 (N, 16) and thumbnails (N, 192)."""
-    # Bits as +1 and -1: the product of two hashes is 128 - 2 * (how many bits differ).
-    signs = np.unpackbits(hashes, axis=1).astype(np.float32) * 2 - 1
-    shapes = thumbs.reshape(-1, 64, 3).astype(np.float32)
+def distinct(looks: Sequence[dict], order: Sequence[int]) -> list[int]:
+    """Take numbers in `order`, but none of a picture that looks like one that was taken."""
+    if not looks:
+        return []
+    known = _known(looks)
+    signs, shapes = _features(known)
+    taken: list[int] = []
+    for i in order:
+        near = _near(signs[taken], shapes[taken], signs[i], shapes[i])
+        if not (near | (known[taken] == known[i]).all(axis=1)).any():
+            taken.append(i)
+    return taken
+
+
+def _known(looks: Sequence[dict]) -> np.ndarray:
+    """Hashes and thumbnails as uint8 (N, 16 + 192)."""
+    both = b"".join(bytes.fromhex(look["hash"] + look["thumb"]) for look in looks)
+    return np.frombuffer(both, np.uint8).reshape(len(looks), -1)
+
+
+def _features(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes as +1 and -1, (N, 128), and thumbnails without means, of length 1, (N, 192)."""
+    signs = np.unpackbits(known[:, :16], axis=1).astype(np.float32) * 2 - 1
+    shapes = known[:, 16:].reshape(-1, 64, 3).astype(np.float32)
     shapes = (shapes - shapes.mean(axis=1, keepdims=True)).reshape(-1, 192)
     # A picture of one colour has no shape, and looks like none but its copies.
-    shapes /= np.maximum(np.linalg.norm(shapes, axis=1, keepdims=True), 1)
-    block = max(1, (1 << 23) // len(signs))  # 32 MB for a product
-    for begin in range(0, len(signs), block):
-        near = signs[begin : begin + block] @ signs[begin:].T >= 128 - 2 * _BITS
-        near &= shapes[begin : begin + block] @ shapes[begin:].T >= _CORRELATION
-        yield np.stack(np.nonzero(np.triu(near, 1))) + begin
+    return signs, shapes / np.maximum(np.linalg.norm(shapes, axis=1, keepdims=True), 1)
+
+
+def _near(signs: np.ndarray, shapes: np.ndarray, signs2, shapes2) -> np.ndarray:
+    """Which of the first look like which of the second."""
+    # The product of two hashes is 128 - 2 * (how many bits differ).
+    return (signs @ signs2.T >= 128 - 2 * _BITS) & (shapes @ shapes2.T >= _CORRELATION)

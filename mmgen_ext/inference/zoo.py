@@ -12,8 +12,8 @@ import yaml
 
 from ..checkpoint import file_digest
 from ..datasets.images import cache_dir
-from ..files import replacing
 from ..fetch import fetch, locked
+from ..files import replacing
 
 TABLE = Path(__file__).resolve().parents[2] / "configs" / "cyclegan" / "metafile.yml"
 
