@@ -26,7 +26,7 @@ def sharpness(image: np.ndarray) -> float:
     return float(cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
 
 
-def extract_frames(video: Path, folder: Path, every: int) -> str:
+def extract_frames(video: Path, folder: Path, every: int) -> tuple[dict[Path, dict], str]:
     """Write the good ones among every n-th frame of a video as JPEG files.
 
     Args:
@@ -35,7 +35,7 @@ def extract_frames(video: Path, folder: Path, every: int) -> str:
         every: n; 1 takes all.
 
     Returns:
-        What was taken and left out, in words.
+        The files with their looks, and what was left out, in words.
 
     Raises:
         ValueError: If it is no video, or PyAV is not installed.
@@ -58,10 +58,11 @@ def extract_frames(video: Path, folder: Path, every: int) -> str:
         if number not in kept:
             path.unlink()
     blurred, copies = len(paths) - len(good), len(good) - len(kept)
-    return (
+    note = (
         f"{video}: {total} frames, {len(paths)} looked at; {blurred} blurred and {copies} "
         f"near-duplicates left out, {len(kept)} kept" + (f" ({damage})" if damage else "")
     )
+    return {paths[number]: looks[number] for number in sorted(kept)}, note
 
 
 def not_blurred(sharp: Sequence[float]) -> list[int]:
