@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 
 _AUTHORS = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 # The host of the MMGeneration tutorial, for the painters.
@@ -75,9 +76,12 @@ def _read_table() -> dict[str, KnownSet]:
 KNOWN = _read_table()
 
 
-def how_to_get(name: str) -> str | None:
-    """The command that makes the data set of this name; None for one that is not known."""
-    return f"python tools/prepare_data.py {name}" if name in (*KNOWN, "demo") else None
+def how_to_get(root: Path) -> str | None:
+    """The command that makes the folder of a data set; None if its name is not known."""
+    if root.name not in (*KNOWN, "demo"):
+        return None
+    out = "" if root == Path("data", root.name) else f" --out {root}"
+    return f"python tools/prepare_data.py {root.name}{out}"
 
 
 def suggest(name: str) -> str:

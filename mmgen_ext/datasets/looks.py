@@ -10,11 +10,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 _GRAY = 6  # levels between the channels, which JPEG makes of gray
-# Versions of one picture (smaller, recoded, cut a little, other colours) differ in so few of 128
-# bits, and their thumbnails, each channel without its mean, go together so well. The second keeps
-# apart what is alike by its emptiness, as sketches on white.
-_BITS = 20
-_CORRELATION = 0.92
+# How well the shapes of two versions of one picture go together: smaller, recoded, cut by a few
+# percent, in other colours. The same without the outer ring, for pictures in frames.
+_ALIKE = 0.78
+_SIDE = 16
 
 
 def look_at(image: np.ndarray) -> dict:
@@ -25,7 +24,7 @@ def look_at(image: np.ndarray) -> dict:
 
     Returns:
         Plain data: `size` [H, W], `gray` (whether it has no colours), `lab` (means of L, a, b and
-        means of their squares), `hash` (128 bits in hexadecimal) and `thumb` (8 x 8 BGR, the same).
+        means of their squares) and `shape` (see _shape; in hexadecimal).
     """
     height, width = image.shape[:2]
     colours = np.repeat(image[:, :, :1], 3, 2) if image.shape[2] < 3 else image[:, :, :3]
@@ -40,17 +39,25 @@ def look_at(image: np.ndarray) -> dict:
         "size": [height, width],
         "gray": bool(np.percentile(spread, 99) <= _GRAY),
         "lab": [round(float(value), 3) for value in moments],
-        "hash": _difference_hash(colours).tobytes().hex(),
-        "thumb": cv2.resize(colours, (8, 8), interpolation=cv2.INTER_AREA).tobytes().hex(),
+        "shape": _shape(colours).tobytes().hex(),
     }
 
 
-def _difference_hash(image: np.ndarray) -> np.ndarray:
-    """Where 9 x 9 pixels get brighter to the right and downwards: 128 bits in uint8 (16,)."""
-    small = cv2.resize(image, (9, 9), interpolation=cv2.INTER_AREA)
-    small = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-    right, down = small[:8, 1:] > small[:8, :-1], small[1:, :8] > small[:-1, :8]
-    return np.packbits(np.concatenate([right.ravel(), down.ravel()]))
+def _shape(image: np.ndarray) -> np.ndarray:
+    """Light and dark in 16 x 16 pixels without what varies slowly, and the mean colour.
+
+    Args:
+        image: uint8 (H, W, 3), BGR.
+
+    Returns:
+        int8 (256 + 3,), the first scaled to [-127, 127].
+    """
+    small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    detail = gray - cv2.GaussianBlur(gray, (0, 0), 2)
+    detail = np.rint(detail * (127 / max(float(np.abs(detail).max()), 1)))
+    mean = small.mean(axis=(0, 1)) - 128
+    return np.concatenate([detail.ravel(), mean]).astype(np.int8)
 
 
 def same_looks(looks: Sequence[dict]) -> np.ndarray:
@@ -65,16 +72,17 @@ def same_looks(looks: Sequence[dict]) -> np.ndarray:
     if not looks:
         return np.zeros(0, int)
     # Copies are one: a folder of white pages would have millions of pairs.
-    unique, which = np.unique(_known(looks), axis=0, return_inverse=True)
-    signs, shapes = _features(unique)
-    block = max(1, (1 << 23) // len(unique))  # 32 MB for a product
+    unique, which = np.unique(_shapes(looks), axis=0, return_inverse=True)
+    count = len(unique)
+    whole, inner = _units(unique), _units(unique, ring=2)
+    block = max(1, (1 << 23) // count)  # 32 MB for a product
     pairs = []
-    for begin in range(0, len(unique), block):
-        near = _near(signs[begin : begin + block], shapes[begin : begin + block],
-                     signs[begin:], shapes[begin:])  # fmt: skip
+    for begin in range(0, count, block):
+        near = whole[begin : begin + block] @ whole[begin:].T >= _ALIKE
+        near &= inner[begin : begin + block] @ inner[begin:].T >= _ALIKE
         pairs.append(np.stack(np.nonzero(np.triu(near, 1))) + begin)
     rows, columns = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), (len(unique), len(unique)))
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), (count, count))
     return connected_components(graph, directed=False)[1][which.ravel()]
 
 
@@ -82,32 +90,31 @@ def distinct(looks: Sequence[dict], order: Sequence[int]) -> list[int]:
     """Take numbers in `order`, but none of a picture that looks like one that was taken."""
     if not looks:
         return []
-    known = _known(looks)
-    signs, shapes = _features(known)
+    shapes = _shapes(looks)
+    whole, inner = _units(shapes), _units(shapes, ring=2)
     taken: list[int] = []
     for i in order:
-        near = _near(signs[taken], shapes[taken], signs[i], shapes[i])
-        if not (near | (known[taken] == known[i]).all(axis=1)).any():
+        near = (whole[taken] @ whole[i] >= _ALIKE) & (inner[taken] @ inner[i] >= _ALIKE)
+        if not (near | (shapes[taken] == shapes[i]).all(axis=1)).any():
             taken.append(i)
     return taken
 
 
-def _known(looks: Sequence[dict]) -> np.ndarray:
-    """Hashes and thumbnails as uint8 (N, 16 + 192)."""
-    both = b"".join(bytes.fromhex(look["hash"] + look["thumb"]) for look in looks)
-    return np.frombuffer(both, np.uint8).reshape(len(looks), -1)
+def _shapes(looks: Sequence[dict]) -> np.ndarray:
+    both = b"".join(bytes.fromhex(look["shape"]) for look in looks)
+    return np.frombuffer(both, np.int8).reshape(len(looks), -1)
 
 
-def _features(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes as +1 and -1, (N, 128), and thumbnails without means, of length 1, (N, 192)."""
-    signs = np.unpackbits(known[:, :16], axis=1).astype(np.float32) * 2 - 1
-    shapes = known[:, 16:].reshape(-1, 64, 3).astype(np.float32)
-    shapes = (shapes - shapes.mean(axis=1, keepdims=True)).reshape(-1, 192)
+def _units(shapes: np.ndarray, ring: int = 0) -> np.ndarray:
+    """Shapes without colour as vectors of length 1, whose product says how alike they are.
+
+    Args:
+        shapes: int8 (N, 256 + 3).
+        ring: Pixels to leave out at each edge.
+    """
+    pixels = shapes[:, : _SIDE**2].astype(np.float32).reshape(-1, _SIDE, _SIDE)
+    pixels = pixels[:, ring : _SIDE - ring, ring : _SIDE - ring].reshape(len(shapes), -1)
+    # The root keeps a few strong edges from deciding alone.
+    units = np.sign(pixels) * np.sqrt(np.abs(pixels))
     # A picture of one colour has no shape, and looks like none but its copies.
-    return signs, shapes / np.maximum(np.linalg.norm(shapes, axis=1, keepdims=True), 1)
-
-
-def _near(signs: np.ndarray, shapes: np.ndarray, signs2, shapes2) -> np.ndarray:
-    """Which of the first look like which of the second."""
-    # The product of two hashes is 128 - 2 * (how many bits differ).
-    return (signs @ signs2.T >= 128 - 2 * _BITS) & (shapes @ shapes2.T >= _CORRELATION)
+    return units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1)

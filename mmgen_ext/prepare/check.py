@@ -72,7 +72,7 @@ def look_through(path: Path) -> Findings:
         FileNotFoundError: If there is no such folder, or no picture in it.
     """
     if not path.is_dir():
-        hint = how_to_get(path.name)
+        hint = how_to_get(path)
         raise FileNotFoundError(f"no folder {path}" + (f"; make it with: {hint}" if hint else ""))
     root = next((p for p in (path, path / path.name) if _sets_in(p)), None)
     if root is None:

@@ -128,9 +128,12 @@ def judge(findings: Findings) -> tuple[list[str], list[str]]:
         )
     for name, folder in findings.folders.items():
         warnings += _judge_folder(name, folder)
-        copies = len(findings.copies[name]) + len(findings.alike[name])
-        if copies:
-            warnings.append(f"{name}: {copies} pictures are there twice: keep one of each")
+        copies, alike = len(findings.copies[name]), len(findings.alike[name])
+        if copies or alike:
+            warnings.append(
+                f"{name}: {copies} pictures are copies of others and {alike} look like others: "
+                f"keep one of each"
+            )
     return problems, warnings + (_judge_pair(findings) if findings.paired else [])
 
 
@@ -168,8 +171,8 @@ def _judge_pair(findings: Findings) -> list[str]:
         leaks = sum(len(findings.copies[k]) + len(findings.alike[k]) for k in pairs)
         if leaks:
             warnings.append(
-                f"{leaks} test pictures of {letter} are trained on too, so that tests on them say "
-                f"little: remove them from one side"
+                f"{leaks} test pictures of {letter} are trained on too, or nearly: tests on them say "
+                f"little; remove them from one side"
             )
     both = len(findings.copies.get("A B", []))
     if both:

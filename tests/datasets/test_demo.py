@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmgen_ext.datasets import demo
-from mmgen_ext.datasets.images import list_images, read_image
 from mmgen_ext.datasets.demo import MARGIN, PHOTOS, TEST_SIDE, TRAIN_SIDE, repaint
+from mmgen_ext.datasets.images import list_images, read_image
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 
@@ -90,9 +90,7 @@ def test_no_training_piece_comes_near_the_strip_or_stands_in_both_domains(made, 
 def test_no_corner_is_used_twice(monkeypatch):
     monkeypatch.setattr(demo, "NUM_PIECES", 3)
     beyond = -TEST_SIDE - MARGIN
-    corners = demo.train_corners(
-        TRAIN_SIDE + 1, TRAIN_SIDE + 2, beyond, np.random.default_rng(0)
-    )
+    corners = demo.train_corners(TRAIN_SIDE + 1, TRAIN_SIDE + 2, beyond, np.random.default_rng(0))
     assert sorted(corners) == [(y, x) for y in range(2) for x in range(3)]
 
 
