@@ -38,9 +38,8 @@ TEST_TOOLS = [
     "vintagify>=0.1.2,<0.2",
 ]
 
-TESTED = [
-    need for extra in ("video", "heic", "eval", "export", "tensorboard") for need in EXTRAS[extra]
-]
+WANTED = ("video", "heic", "eval", "export", "tensorboard")
+TESTED = [need for extra in WANTED for need in EXTRAS[extra]]
 
 setup(
     name="mmgen_ext",

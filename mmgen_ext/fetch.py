@@ -59,7 +59,11 @@ def fetch(
     """
     part = target.with_name(target.name + ".part")
     while True:
-        _fetch_part(url, part, target, size, bool(expected or check), timeout)
+        try:
+            _fetch_part(url, part, target, size, bool(expected or check), timeout)
+        except KeyboardInterrupt:
+            kept = f"{_size(part) / 1e6:.1f} MB are kept in {part}"
+            raise KeyboardInterrupt(f"{kept}; the same command goes on from there") from None
         problem = _problem(part, expected, check, target)
         guessed = _read(part).get("guessed")
         _notes(part).unlink(missing_ok=True)
@@ -89,9 +93,6 @@ def _fetch_part(
                     f"or put the file at {target} by hand"
                 ) from error
             time.sleep(0.2 * 2**failures)
-        except KeyboardInterrupt:
-            kept = f"{_size(part) / 1e6:.1f} MB are kept in {part}"
-            raise KeyboardInterrupt(f"{kept}; the same command goes on from there") from None
 
 
 def _problem(

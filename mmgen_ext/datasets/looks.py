@@ -11,9 +11,11 @@ from scipy.sparse.csgraph import connected_components
 
 _GRAY = 6  # levels between the channels, which JPEG makes of gray
 # How well the shapes of two versions of one picture go together: smaller, recoded, cut by a few
-# percent, in other colours. The same without the outer ring, for pictures in frames.
+# percent, in other colours. The same without the outer pixels, for pictures in frames.
 _ALIKE = 0.78
 _SIDE = 16
+_RING = 4
+_FLAT = 3  # levels; skies and walls differ from others by noise
 
 
 def look_at(image: np.ndarray) -> dict:
@@ -34,11 +36,12 @@ def look_at(image: np.ndarray) -> dict:
     some = np.ascontiguousarray(colours[::step, ::step])
     spread = some.max(axis=2) - some.min(axis=2)
     lab = cv2.cvtColor(some.astype(np.float32) / 255, cv2.COLOR_BGR2Lab).reshape(-1, 3)
+    lab = lab.astype(np.float64)
     moments = np.concatenate([lab.mean(axis=0), np.square(lab).mean(axis=0)])
     return {
         "size": [height, width],
         "gray": bool(np.percentile(spread, 99) <= _GRAY),
-        "lab": [round(float(value), 3) for value in moments],
+        "lab": [round(float(value), 4) for value in moments],
         "shape": _shape(colours).tobytes().hex(),
     }
 
@@ -50,14 +53,17 @@ def _shape(image: np.ndarray) -> np.ndarray:
         image: uint8 (H, W, 3), BGR.
 
     Returns:
-        int8 (256 + 3,), the first scaled to [-127, 127].
+        int8 (256 + 3,): the root of the difference to a blurred picture, scaled to [-127, 127], 0
+        where nothing differs by _FLAT levels, and the mean minus 128.
     """
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
     detail = gray - cv2.GaussianBlur(gray, (0, 0), 2)
-    detail = np.rint(detail * (127 / max(float(np.abs(detail).max()), 1)))
+    most = float(np.abs(detail).max())
+    # The root keeps a few strong edges from deciding alone.
+    detail = np.sign(detail) * np.sqrt(np.abs(detail) / most) if most >= _FLAT else 0 * detail
     mean = small.mean(axis=(0, 1)) - 128
-    return np.concatenate([detail.ravel(), mean]).astype(np.int8)
+    return np.rint(np.concatenate([127 * detail.ravel(), mean])).astype(np.int8)
 
 
 def same_looks(looks: Sequence[dict]) -> np.ndarray:
@@ -74,7 +80,7 @@ def same_looks(looks: Sequence[dict]) -> np.ndarray:
     # Copies are one: a folder of white pages would have millions of pairs.
     unique, which = np.unique(_shapes(looks), axis=0, return_inverse=True)
     count = len(unique)
-    whole, inner = _units(unique), _units(unique, ring=2)
+    whole, inner = _units(unique), _units(unique, ring=_RING)
     block = max(1, (1 << 23) // count)  # 32 MB for a product
     pairs = []
     for begin in range(0, count, block):
@@ -91,7 +97,7 @@ def distinct(looks: Sequence[dict], order: Sequence[int]) -> list[int]:
     if not looks:
         return []
     shapes = _shapes(looks)
-    whole, inner = _units(shapes), _units(shapes, ring=2)
+    whole, inner = _units(shapes), _units(shapes, ring=_RING)
     taken: list[int] = []
     for i in order:
         near = (whole[taken] @ whole[i] >= _ALIKE) & (inner[taken] @ inner[i] >= _ALIKE)
@@ -113,8 +119,6 @@ def _units(shapes: np.ndarray, ring: int = 0) -> np.ndarray:
         ring: Pixels to leave out at each edge.
     """
     pixels = shapes[:, : _SIDE**2].astype(np.float32).reshape(-1, _SIDE, _SIDE)
-    pixels = pixels[:, ring : _SIDE - ring, ring : _SIDE - ring].reshape(len(shapes), -1)
-    # The root keeps a few strong edges from deciding alone.
-    units = np.sign(pixels) * np.sqrt(np.abs(pixels))
+    units = pixels[:, ring : _SIDE - ring, ring : _SIDE - ring].reshape(len(shapes), -1)
     # A picture of one colour has no shape, and looks like none but its copies.
     return units / np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import lzma
 import shutil
 import stat
@@ -25,6 +26,7 @@ _HARMLESS = 1 << 20  # bytes, below which the ratio does not matter
 _BLOCK = 1 << 20
 _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
+    gzip.BadGzipFile,
     *(NotImplementedError, RuntimeError, UnicodeError),  # unknown compression, a password
 )
 
@@ -150,6 +152,7 @@ def unpack(path: Path, folder: Path) -> list[PurePosixPath]:
     with open_archive(path) as members:
         places = arrange(member.path for member in members)
         chosen = [member for member in members if member.path in places]
+        folder.mkdir(parents=True, exist_ok=True)
         _check_room(folder, sum(member.size for member in chosen))
         quiet = len(chosen) < 500
         for member in tqdm(chosen, f"unpacking {path.name}", disable=quiet, unit="file"):

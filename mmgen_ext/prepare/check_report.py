@@ -171,8 +171,8 @@ def _judge_pair(findings: Findings) -> list[str]:
         leaks = sum(len(findings.copies[k]) + len(findings.alike[k]) for k in pairs)
         if leaks:
             warnings.append(
-                f"{leaks} test pictures of {letter} are trained on too, or nearly: tests on them say "
-                f"little; remove them from one side"
+                f"{leaks} test pictures of {letter} are trained on too, or nearly: tests on them "
+                f"say little; remove them from one side"
             )
     both = len(findings.copies.get("A B", []))
     if both:

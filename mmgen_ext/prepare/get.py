@@ -68,6 +68,8 @@ def get_set(
             f"no data set {name!r} is known; {suggest(name)}. "
             f"Data of your own: --from ZIP, FOLDER or URL, or the command own"
         )
+    if own and not is_url(own) and not Path(own).exists():
+        raise FileNotFoundError(f"no file or folder {own}")
     with only_one(root):
         if not overwrite and is_prepared(root):
             return Made(root, counts_of(root), [], was_there=True)
@@ -76,8 +78,6 @@ def get_set(
         if own and Path(own).is_dir():
             notes = _from_folder(Path(own), root, link)
         elif own and not is_url(own):
-            if not Path(own).is_file():
-                raise FileNotFoundError(f"no file or folder {own}")
             notes = _from_archive(Path(own), root)
         else:
             notes = _from_net(name, root, own, mirrors, timeout)
@@ -138,9 +138,9 @@ def _from_net(
     if was_there:
         return [*notes, f"made of {archive}, which was there and stays"]
     archive.unlink()
-    known = KNOWN[name].sources[0] if name in KNOWN and not own else None
     record = read_record(root)[source.url]
-    if known and record["sha256"] != known.sha256 and source.url != known.url:
+    known = [] if own else [entry.sha256 for entry in KNOWN[name].sources if entry.sha256]
+    if known and record["sha256"] not in known:
         notes.append(f"{source.url} is not the same archive as that of its authors")
     return [*notes, f"{record['size']:,} bytes from {source.url}, SHA-256 {record['sha256']}"]
 
