@@ -6,16 +6,15 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
 from filelock import FileLock
-from tqdm import tqdm
 
 from .checkpoint import file_digest
+from .progress import progress
 
 _TRIES = 5  # in a row without a single new byte
 _TIMEOUT = 60.0  # seconds between two bytes
@@ -164,13 +163,12 @@ def _check_offer(
 
 
 def _receive(response: requests.Response, file, title: str, have: int, total: int | None) -> None:
-    """Write what comes, under a bar with rate and remaining time; in a log file a line a while."""
-    interval = 0.1 if sys.stderr.isatty() else 10
-    bar = dict(desc=title, initial=have, total=total, unit="B", unit_scale=True)
-    with tqdm(**bar, unit_divisor=1024, mininterval=interval) as progress:
+    """Write what comes, under a progress bar."""
+    options = dict(initial=have, unit="B", unit_scale=True, unit_divisor=1024)
+    with progress(None, title, total, **options) as bar:
         for block in response.iter_content(_BLOCK):
             file.write(block)
-            progress.update(len(block))
+            bar.update(len(block))
 
 
 def _notes(part: Path) -> Path:

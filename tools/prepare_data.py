@@ -54,7 +54,9 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
         usage="prepare_data.py [-h] NAME|demo|check PATH|own A_DIR B_DIR OUT [options]",
         epilog="prepare_data.py NAME -h, own -h and check -h say more about each.",
     )
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", title="commands", metavar="COMMAND", prog="prepare_data.py"
+    )
     add_get(commands.add_parser("get", usage="prepare_data.py NAME [options]", formatter_class=RAW))
     add_own(commands.add_parser("own", help="two folders or videos become a data set"))
     add_check(commands.add_parser("check", help="a report on a data set"))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
 from ..files import replacing
+from ..progress import progress
 from .looks import look_at
 
 IMAGE_SUFFIXES = [
@@ -211,11 +211,10 @@ def in_threads(work: Callable, items: Sequence, title: str) -> Iterator:
     Whoever stops halfway waits for no more than what is being worked on.
     """
     quiet = len(items) < 500 and not sys.stderr.isatty()
-    interval = 0.1 if sys.stderr.isatty() else 10
-    bar = dict(disable=quiet, unit="image", leave=False, mininterval=interval)
+    bar = dict(disable=quiet, unit="image", leave=False)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        yield from tqdm(pool.map(work, items), title, len(items), **bar)
+        yield from progress(pool.map(work, items), title, len(items), **bar)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from tqdm import tqdm
-
+from ..progress import progress
 from .names import arrange, safe_path, same_file
 
 MAX_MEMBERS = 500_000
@@ -154,8 +153,8 @@ def unpack(path: Path, folder: Path) -> list[PurePosixPath]:
         chosen = [member for member in members if member.path in places]
         folder.mkdir(parents=True, exist_ok=True)
         _check_room(folder, sum(member.size for member in chosen))
-        quiet = len(chosen) < 500
-        for member in tqdm(chosen, f"unpacking {path.name}", disable=quiet, unit="file"):
+        bar = dict(disable=len(chosen) < 500, unit="file", leave=False)
+        for member in progress(chosen, f"unpacking {path.name}", len(chosen), **bar):
             target = folder / places[member.path]
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(target, "xb") as file:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from ..datasets.looks import distinct, look_at
 from ..inference.video_reader import VideoReader
 from ..pictures import resize_image, write_image
+from ..progress import progress
 
 _BLURRED = 0.35  # of the clip's median sharpness
 _SIDE = 512  # pixels, to which a frame is reduced before its sharpness is measured
@@ -42,9 +41,8 @@ def extract_frames(video: Path, folder: Path, every: int) -> tuple[dict[Path, di
     """
     paths, sharp, looks, total = [], [], [], 0
     with VideoReader(video) as reader:
-        interval = 0.1 if sys.stderr.isatty() else 10
-        bar = dict(unit="frame", leave=False, mininterval=interval)
-        for frame in tqdm(reader, f"reading {video.name}", reader.info.num_frames, **bar):
+        bar = dict(unit="frame", leave=False)
+        for frame in progress(reader, f"reading {video.name}", reader.info.num_frames, **bar):
             if total % every == 0:
                 paths.append(folder / f"{video.stem}_{total:06}.jpg")
                 write_image(paths[-1], frame.image)
