@@ -87,6 +87,9 @@ def test_a_name_that_is_not_safe_refuses_the_archive(tmp_path, make, name):
     with pytest.raises(ValueError, match=r"set\.zip is refused: the name .*(leads|means|holds)"):
         get_set("mine", tmp_path / "deep" / "out", str(path))
     assert files_in(tmp_path) == ["set.zip"] and not list((tmp_path / "deep").iterdir())
+    if ".." in name:
+        with pytest.raises(ValueError, match="leads out of the folder"):
+            safe_path(name)
 
 
 def test_names_stay_as_they_are_where_every_system_takes_them():

@@ -32,7 +32,8 @@ def archive(shade=0):
                 picture = io.BytesIO()
                 noise = rng.integers(0, 256, (144, 144, 3), np.uint8)
                 Image.fromarray(noise).save(picture, "PNG")
-                out.writestr(f"maps/{folder}/{i}.png", picture.getvalue())
+                # Without a date: the same bytes each time.
+                out.writestr(zipfile.ZipInfo(f"maps/{folder}/{i}.png"), picture.getvalue())
     return file.getvalue()
 
 
