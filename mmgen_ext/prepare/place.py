@@ -39,26 +39,24 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Let one process at a time make the folder `path`."""
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    """Let one process at a time make the folder `path`; what killed ones left is tidied up."""
+    target = path.resolve()
+    name = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
     with locked(cache_dir() / f"prepare-{name}"):
+        old = part_of(target, "old")
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        for rest in target.parent.glob(".*.part"):
+            if rest.name.startswith(f".{target.name}.") and rest.is_dir():
+                shutil.rmtree(rest, ignore_errors=True)
         yield
 
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target` that takes its place on success.
-
-    To be called by one process at a time; what killed ones left behind is removed.
-    """
+    """Yield an empty folder beside `target` that takes its place on success; within only_one."""
     target = target.resolve()  # It may be a link to another disk.
-    old = part_of(target, "old")
-    if old.exists() and not target.exists():
-        os.replace(old, target)
-    for rest in target.parent.glob(".*.part"):
-        if rest.name.startswith(f".{target.name}.") and rest.is_dir():
-            shutil.rmtree(rest, ignore_errors=True)
-    part = part_of(target)
+    part, old = part_of(target), part_of(target, "old")
     try:
         part.mkdir(parents=True)
         yield part

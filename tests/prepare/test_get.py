@@ -273,13 +273,10 @@ def test_what_a_killed_run_left_half_unpacked_goes_and_what_it_moved_away_comes_
     old = root.with_name(".maps.old.part")
     (old / "trainA").mkdir(parents=True)
     (old / "trainA" / "mine.png").write_bytes(b"x")
-    server.status = 404
-    with pytest.raises(OSError):
+    with pytest.raises(ValueError, match="--overwrite"):
         get(root, server.url)
-    assert old.exists()
-    server.status = None
-    assert get(root, server.url).counts == COUNTS
-    assert not rest.exists()
+    assert names(root / "trainA") == ["mine.png"] and not rest.exists() and not old.exists()
+    assert get(root, server.url, overwrite=True).counts == COUNTS
 
 
 def test_ctrl_c_keeps_the_part_and_says_how_to_go_on(server, root, monkeypatch):
