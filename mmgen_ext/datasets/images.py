@@ -6,17 +6,15 @@ import hashlib
 import io
 import json
 import os
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..files import replacing
-from ..progress import progress
+from ..progress import in_threads
 from .looks import look_at
 
 IMAGE_SUFFIXES = [
@@ -203,20 +201,6 @@ def _remember(memory: Path, known: dict) -> None:
             part.write_text(json.dumps(sound), "utf-8")
     except OSError:
         pass  # Nowhere to remember it: the next run scans again.
-
-
-def in_threads(work: Callable, items: Sequence, title: str) -> Iterator:
-    """Yield work(item) for each item in order, many at a time, under a progress bar.
-
-    Whoever stops halfway waits for no more than what is being worked on.
-    """
-    quiet = len(items) < 500 and not sys.stderr.isatty()
-    bar = dict(disable=quiet, unit="image", leave=False)
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield from progress(pool.map(work, items), title, len(items), **bar)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def check_images(paths: Sequence[Path], channels: int = 3) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.images import in_threads, read_image
+from ..datasets.images import read_image
 from ..pictures import resize_image, write_image
+from ..progress import in_threads
 from .sources import CONVERTED, HEIC, Domain
 
 _RESIZED_AS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..checkpoint import file_digest
-from ..datasets.images import in_threads, list_images
+from ..datasets.images import list_images
 from ..datasets.known import KNOWN, Source, suggest
 from ..fetch import fetch
 from ..files import link_or_copy, replacing
+from ..progress import in_threads
 from .archive import check_archive, unpack
 from .names import arrange
 from .place import check_free, counts_of, is_prepared, new_folder, only_one
