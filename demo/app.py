@@ -214,6 +214,7 @@ def main() -> None:
         serve(app, sock, args.host, not args.no_browser)
     finally:
         desk.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -94,9 +94,10 @@ class Guard:
 
     async def _post(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         upload = scope["path"].startswith("/gradio_api/upload")
-        limit = self._upload + MESSAGE if upload else MESSAGE
+        allowed = self._upload if upload else MESSAGE
+        limit = allowed + MESSAGE  # An upload has a frame around the file.
         length = headers.get("content-length", "")
-        too_large = f"Too large; the limit is {limit // 1_000_000} MB."
+        too_large = f"Too large; the limit is {allowed // 1_000_000} MB."
         if length.isdigit() and int(length) > limit:
             await _drain(receive)
             await PlainTextResponse(too_large, 413)(scope, receive, send)

@@ -106,7 +106,7 @@ class Models:
         path = self.found().get(name) if isinstance(name, str) else None
         if path is None:
             raise Refused("unknown_model", model=str(name)[:80])
-        if precision not in PRECISIONS:
+        if not isinstance(precision, str) or precision not in PRECISIONS:
             raise Refused("bad_option", value=str(precision)[:80], choices=", ".join(PRECISIONS))
         try:
             state = path.stat()

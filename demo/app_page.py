@@ -24,6 +24,7 @@ THEME = gr.themes.Default(
 )
 I18N = gr.I18n(en=EN, **dict.fromkeys(("zh", "zh-CN", "zh-TW", "zh-HK"), ZH))
 PROGRESS = gr.Progress()
+SESSIONS = 100  # that gradio remembers
 EVERY = 3  # seconds after which the trainings are looked at again
 # Raw values come in: all of them are checked in app_work, whoever sends them.
 RAW = dict(preprocess=False)
@@ -227,6 +228,9 @@ def build(page: Page, minutes: int) -> gr.Blocks:
         refresh.click(**{**looked, "api_name": "refresh"})
         model.change(page.directions, model, chosen[0], **RAW, **quick("directions"))
         blocks.unload(page.leave)
+    # gradio copies the whole page for each session and keeps 10,000 of them. Nothing is lost with
+    # one: all that matters comes with each request.
+    blocks.state_session_capacity = SESSIONS
     # Room for everybody; what waits costs hardly anything.
     return blocks.queue(max_size=1000, default_concurrency_limit=1, api_open=False)
 

@@ -35,7 +35,9 @@ PICTURE_MB, VIDEO_MB = 64, 200
 MEGAPIXELS = 64  # of a picture; a frame of a video has a quarter at most
 SHOWN = 2048  # pixels of the longest side under the slider
 SUFFIXES = (".png", ".jpg", ".webp", ".tif")
+Image.init()
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
+FORMATS = tuple(name for name in FORMATS if name in Image.OPEN)  # AVIF came with Pillow 11.3.
 # Beginnings of video files, at their places. None of them is a list that names other files.
 MAGIC = {
     0: (b"\x1a\x45\xdf\xa3", b"RIFF", b"OggS", b"FLV", b"\x30\x26\xb2\x75", b"\x00\x00\x01",
