@@ -24,14 +24,15 @@ THEME = gr.themes.Default(
 )
 I18N = gr.I18n(en=EN, **dict.fromkeys(("zh", "zh-CN", "zh-TW", "zh-HK"), ZH))
 PROGRESS = gr.Progress()
-SESSIONS = 100  # that gradio remembers
+SESSIONS = 40  # that gradio remembers
 EVERY = 3  # seconds after which the trainings are looked at again
 # Raw values come in: all of them are checked in app_work, whoever sends them.
 RAW = dict(preprocess=False)
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1240px !important; margin: auto; }
 .refresh { align-self: flex-end; }
-.runs { overflow-x: auto; } .runs table { width: 100%; border-collapse: collapse; }
+.runs { overflow-x: auto; }
+.runs table { width: 100%; border-collapse: collapse; border: 0 !important; }
 .runs th, .runs td { text-align: left; padding: 6px 12px; white-space: nowrap;
   border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important;
   font-variant-numeric: tabular-nums; }
@@ -39,6 +40,8 @@ CSS = """
 .runs .running { color: #2f63d6; } .runs .finished { color: #177245; }
 .runs .silent { color: #9a6200; }
 .dark .runs .running { color: #7aa5ff; } .dark .runs .finished { color: #5cc98f; }
+/* Cutting would fetch a program from elsewhere. */
+#video .icon-button:has(.feather-scissors), #video button[aria-label^="Trim"] { display: none; }
 .report iframe { width: 100%; height: 82vh; border: 1px solid var(--border-color-primary);
   border-radius: 8px; }
 """
@@ -69,12 +72,12 @@ class Page:
         try:
             return self.desk.do(pool, session, function, *args)
         except Refused as error:
-            raise complaint(error.text(language)) from None
+            raise complaint(language, error.text(language)) from None
         except Cancelled:
-            raise complaint(say(language, "cancelled")) from None
+            raise complaint(language, say(language, "cancelled")) from None
         except Exception:
             logging.getLogger("mmgen_ext.app").exception("unexpected")
-            raise complaint(say(language, "unexpected")) from None
+            raise complaint(language, say(language, "unexpected")) from None
 
     def teller(self, request: gr.Request, progress: gr.Progress) -> Callable[..., None]:
         """A function that shows how far something is."""
@@ -124,7 +127,8 @@ class Page:
     def cancel(self, request: gr.Request) -> None:
         """Stop what runs for whoever asks."""
         self.desk.cancel(request.session_hash or "")
-        gr.Info(say(self.language(request), "cancelled"))
+        language = self.language(request)
+        gr.Info(say(language, "cancelled"), title=say(language, "note"))
 
     def leave(self, request: gr.Request) -> None:
         """Stop what runs for whoever has closed the page."""
@@ -172,9 +176,9 @@ class Page:
         return f'<div class="report">{frame}</div>'
 
 
-def complaint(text: str) -> gr.Error:
+def complaint(language: str, text: str) -> gr.Error:
     """An error that is shown on the page and not in the terminal."""
-    return gr.Error(text, duration=12, print_exception=False)
+    return gr.Error(text, 12, title=say(language, "failed"), print_exception=False)
 
 
 def ready(result: Result) -> dict:
@@ -232,7 +236,7 @@ def build(page: Page, minutes: int) -> gr.Blocks:
     # one: all that matters comes with each request.
     blocks.state_session_capacity = SESSIONS
     # Room for everybody; what waits costs hardly anything.
-    return blocks.queue(max_size=1000, default_concurrency_limit=1, api_open=False)
+    return blocks.queue(1, False, 1000, default_concurrency_limit=1)
 
 
 def quick(name: str) -> dict:
@@ -289,8 +293,9 @@ def wire(page: Page, start: gr.Button, stop: gr.Button, name: str, fn, inputs, o
         concurrency_limit=1, concurrency_id="videos" if name == "video" else "pictures",
     )  # fmt: skip
     stop.click(
-        page.cancel, cancels=event, queue=False, show_progress="hidden", api_visibility="private"
-    )
+        page.cancel, cancels=event, concurrency_limit=None, show_progress="hidden",
+        api_visibility="private",
+    )  # fmt: skip
 
 
 def picture_tab(page: Page, chosen: list) -> None:
@@ -312,7 +317,7 @@ def video_tab(page: Page, chosen: list) -> None:
     """One video."""
     with gr.Row():
         with gr.Column():
-            video = gr.Video(label=I18N("video"), height=420, elem_id="video")
+            video = gr.Video(label=I18N("film"), height=420, elem_id="video")
             with gr.Row():
                 stabilise = gr.Checkbox(label=I18N("stabilise"))
                 compare = gr.Checkbox(label=I18N("compare"))

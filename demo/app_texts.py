@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LANGUAGES = ("en", "zh")
+# Keys share one space with those of gradio's own page: `video` there is a table.
 
 EN = dict(
     title="mmgen_ext: pictures in another style",
@@ -26,7 +27,7 @@ EN = dict(
     precision_info="auto is fp32; bf16 is faster on many machines.",
     format="Download as",
     picture="Your picture",
-    video="Your video",
+    film="Your video",
     translate="Translate",
     cancel="Cancel",
     before_after="Before and after",
@@ -67,8 +68,9 @@ EN = dict(
     note_animation="This is an animation of {count} pictures: the first was translated.",
     note_preview="The slider shows a smaller copy; the download has the full size.",
     note_failed="Not on the sheet: {reason}",
+    failed="That did not work",
+    note="Note",
     cancelled="Cancelled.",
-    nothing_to_cancel="Nothing of yours is running.",
     no_picture="Upload, paste or photograph a picture first.",
     no_video="Upload or record a video first.",
     gone="This upload was deleted meanwhile; please upload it again.",
@@ -112,7 +114,7 @@ ZH = dict(
     precision_info="auto 即 fp32；bf16 在许多机器上更快。",
     format="下载格式",
     picture="你的图片",
-    video="你的视频",
+    film="你的视频",
     translate="开始转换",
     cancel="取消",
     before_after="前后对比",
@@ -153,8 +155,9 @@ ZH = dict(
     note_animation="这是含 {count} 幅画面的动图，只转换了第一幅。",
     note_preview="滑块中显示的是缩小的副本，下载的文件是完整尺寸。",
     note_failed="未列入总览：{reason}",
+    failed="没有成功",
+    note="提示",
     cancelled="已取消。",
-    nothing_to_cancel="当前没有正在进行的任务。",
     no_picture="请先上传、粘贴或拍摄一张图片。",
     no_video="请先上传或录制一段视频。",
     gone="上传的文件已被删除，请重新上传。",
