@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import psutil
-from app_guard import Guard, is_loopback
+from app_guard import MEGABYTE, Guard, is_loopback
 from app_models import Models
 from app_runs import find_runs, report_of
 from app_texts import LANGUAGES
@@ -163,17 +163,13 @@ def make_app(args: argparse.Namespace, desk: Desk, folder: Path):
         headers = {"content-security-policy": REPORT_POLICY, "cache-control": "no-cache"}
         return HTMLResponse(report_of(run), headers=headers)
 
-    head = ""
-    if args.lang != "auto":  # The page's own words follow the browser's language.
-        code = {"zh": "zh-CN"}.get(args.lang, args.lang)
-        head = f"<script>Object.defineProperty(navigator,'language',{{value:'{code}'}})</script>"
     gradio.mount_gradio_app(
         app, app_page.build(app_page.Page(desk, args.work_dirs, args.lang), MINUTES), "/",
         footer_links=[], run_history=False, ssr_mode=False, pwa=False, show_error=False,
-        max_file_size=VIDEO_MB * 1_000_000, i18n=app_page.I18N, theme=app_page.THEME,
-        css=app_page.CSS, head=head, enable_monitoring=False, mcp_server=False,
+        max_file_size=VIDEO_MB * MEGABYTE, i18n=app_page.words(args.lang), theme=app_page.THEME,
+        css=app_page.CSS, enable_monitoring=False, mcp_server=False,
     )  # fmt: skip
-    return Guard(app, args.host, folder, VIDEO_MB * 1_000_000)
+    return Guard(app, args.host, folder, VIDEO_MB * MEGABYTE)
 
 
 def serve(app, sock: socket.socket, host: str, browser: bool) -> None:

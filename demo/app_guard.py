@@ -15,7 +15,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MESSAGE = 1_000_000  # bytes of a request that is no upload
+MEGABYTE = 2**20  # as browsers and gradio count
+MESSAGE = MEGABYTE  # bytes of a request that is no upload
 DRAINED = 2_000_000_000  # bytes of a refused upload that are still read, so that the answer arrives
 # All that the page and gradio_client ask for. gradio has more: proxies, editors, monitoring.
 ALLOWED = {
@@ -28,8 +29,8 @@ ALLOWED = {
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
     "style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'self'; base-uri 'self'; "
-    "form-action 'self'; object-src 'none'"
+    "connect-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
+    "frame-ancestors 'self'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
 HEADERS = {
     b"content-security-policy": POLICY.encode(),
@@ -97,7 +98,7 @@ class Guard:
         allowed = self._upload if upload else MESSAGE
         limit = allowed + MESSAGE  # An upload has a frame around the file.
         length = headers.get("content-length", "")
-        too_large = f"Too large; the limit is {allowed // 1_000_000} MB."
+        too_large = f"Too large; the limit is {allowed // MEGABYTE} MB."
         if length.isdigit() and int(length) > limit:
             await _drain(receive)
             await PlainTextResponse(too_large, 413)(scope, receive, send)

@@ -19,10 +19,11 @@ from mmgen_ext.inference.translator import PRECISIONS
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei",
         "Noto Sans CJK SC", "sans-serif"]  # fmt: skip
+CHINESE = ("zh", "zh-CN", "zh-TW", "zh-HK")
 THEME = gr.themes.Default(
     primary_hue="blue", font=FONT, font_mono=["ui-monospace", "Consolas", "monospace"]
 )
-I18N = gr.I18n(en=EN, **dict.fromkeys(("zh", "zh-CN", "zh-TW", "zh-HK"), ZH))
+I18N = gr.I18n(en=EN, **dict.fromkeys(CHINESE, ZH))
 PROGRESS = gr.Progress()
 SESSIONS = 40  # that gradio remembers
 EVERY = 3  # seconds after which the trainings are looked at again
@@ -32,7 +33,8 @@ CSS = """
 .gradio-container { width: 100% !important; max-width: 1240px !important; margin: auto; }
 .refresh { align-self: flex-end; }
 .runs { overflow-x: auto; }
-.runs table { width: 100%; border-collapse: collapse; border: 0 !important; }
+.runs table { width: 100%; border-collapse: collapse; }
+.runs table, .runs tr, .runs tbody { border: 0 !important; }
 .runs th, .runs td { text-align: left; padding: 6px 12px; white-space: nowrap;
   border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important;
   font-variant-numeric: tabular-nums; }
@@ -40,11 +42,16 @@ CSS = """
 .runs .running { color: #2f63d6; } .runs .finished { color: #177245; }
 .runs .silent { color: #9a6200; }
 .dark .runs .running { color: #7aa5ff; } .dark .runs .finished { color: #5cc98f; }
-/* Cutting would fetch a program from elsewhere. */
-#video .icon-button:has(.feather-scissors), #video button[aria-label^="Trim"] { display: none; }
 .report iframe { width: 100%; height: 82vh; border: 1px solid var(--border-color-primary);
   border-radius: 8px; }
 """
+
+
+def words(language: str) -> gr.I18n:
+    """The page's words: in the browser's language for 'auto', or for every browser in one."""
+    if language == "auto":
+        return I18N
+    return gr.I18n(**dict.fromkeys(("en", *CHINESE), TEXTS[language]))
 
 
 class Page:
@@ -155,25 +162,34 @@ class Page:
         return gr.update(choices=found, value=found[0][1])
 
     def runs(self, run, request: gr.Request):
-        """The table of trainings, and which can be chosen."""
+        """The table of trainings, which can be chosen, and the report of one."""
         language, found = self.language(request), find_runs(self.work_dirs)
         if not found:
             text = say(language, "no_runs", folder=self.work_dirs.name)
-            return f"<p>{html.escape(text)}</p>", gr.update(choices=[], value=None)
+            return f"<p>{html.escape(text)}</p>", gr.update(choices=[], value=None), ""
         keys = ("run", "state", "iteration", "loss", "kid", "updated")
         head = "".join(f"<th>{say(language, f'head_{key}')}</th>" for key in keys)
         rows = "".join(row(language, name, folder) for name, folder in found.items())
         table = f'<div class="runs"><table><tr>{head}</tr>{rows}</table></div>'
         chosen = run if run in found else next(iter(found))
-        return table, gr.update(choices=list(found), value=chosen)
+        return table, gr.update(choices=list(found), value=chosen), self.report(chosen, request)
+
+    def tick(self, run, shown, request: gr.Request):
+        """The same once more; what need not change is left alone, under the reader's hand."""
+        table, choice, report = self.runs(run, request)
+        known = run is not None and choice["value"] == run
+        return table, gr.skip() if known else choice, gr.skip() if report == shown else report
 
     def report(self, run, request: gr.Request) -> str:
-        """The report of the chosen training, which reloads itself while the run goes on."""
-        if run not in find_runs(self.work_dirs):
+        """The report of a training, which reloads itself while the run goes on."""
+        folder = find_runs(self.work_dirs).get(run) if isinstance(run, str) else None
+        if folder is None:
             return ""
-        where = f"/runs/{quote(run)}/report.html?lang={self.language(request)}&reload={EVERY}"
-        frame = f'<iframe src="{html.escape(where)}" title="report"></iframe>'
-        return f'<div class="report">{frame}</div>'
+        # A report that says it has ended does not reload itself when the run goes on after all.
+        ended = read_run(folder).state in ("finished", "stopped")
+        options = f"lang={self.language(request)}&reload={EVERY}&ended={int(ended)}"
+        where = html.escape(f"/runs/{quote(run)}/report.html?{options}")
+        return f'<div class="report"><iframe src="{where}" title="report"></iframe></div>'
 
 
 def complaint(language: str, text: str) -> gr.Error:
@@ -215,16 +231,16 @@ def build(page: Page, minutes: int) -> gr.Blocks:
         gr.Markdown(I18N("heading"))
         gr.Markdown(I18N("intro"))
         notice = gr.Markdown(visible=False)
-        with gr.Tab(I18N("tab_translate")):
+        with gr.Tab(I18N("tab_translate")) as first:
             model, *chosen, refresh = choices()
             with gr.Tab(I18N("tab_picture")):
                 picture_tab(page, [model, *chosen])
             with gr.Tab(I18N("tab_video")):
                 video_tab(page, [model, *chosen[:-1]])
-        with gr.Tab(I18N("tab_sheet")):
+        with gr.Tab(I18N("tab_sheet")) as second:
             styles = sheet_tab(page)
         with gr.Tab(I18N("tab_runs")) as tab:
-            runs_tab(page, tab)
+            runs_tab(page, tab, [first, second])
         looked = dict(
             fn=page.models, inputs=model, outputs=[model, styles, notice], **RAW, **quick("models")
         )
@@ -348,15 +364,17 @@ def sheet_tab(page: Page) -> gr.Dropdown:
     return styles
 
 
-def runs_tab(page: Page, tab: gr.Tab) -> None:
+def runs_tab(page: Page, tab: gr.Tab, others: list[gr.Tab]) -> None:
     """Trainings, as they go on; asked for only while somebody looks."""
     table = gr.HTML()
     run = gr.Dropdown(label=I18N("run"), elem_id="run")
     report = gr.HTML()
     timer = gr.Timer(EVERY, active=False)
-    look = dict(fn=page.runs, inputs=run, outputs=[table, run], **RAW)
-    tab.select(**look, **quick("runs")).then(
-        lambda: gr.Timer(active=True), None, timer, **quick("watch")
-    )
-    timer.tick(**look, **{**quick("tick"), "api_visibility": "private"})
-    run.change(page.report, run, report, **RAW, **quick("report"))
+    outputs, hidden = [table, run, report], dict(api_visibility="private", show_progress="hidden")
+    shown = tab.select(page.runs, run, outputs, **RAW, **quick("runs"))
+    shown.then(lambda: gr.Timer(active=True), None, timer, **hidden)
+    for other in others:
+        other.select(lambda: gr.Timer(active=False), None, timer, **hidden)
+    timer.tick(page.tick, [run, report], outputs, concurrency_limit=8, **RAW, **hidden)
+    run.focus(lambda: gr.update(choices=list(find_runs(page.work_dirs))), None, run, **hidden)
+    run.input(page.report, run, report, **RAW, **quick("report"))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from app_guard import MEGABYTE
 from app_models import Models, SharedTranslator, check, stopped
 from app_texts import Refused
 from PIL import Image
@@ -257,8 +258,8 @@ def uploaded(value: object, megabytes: int, missing: str) -> tuple[Path, str]:
         raise Refused("gone") from None
     if size == 0:
         raise Refused("empty_file")
-    if size > megabytes * 1e6:
-        raise Refused("too_large", size=f"{size / 1e6:.0f}", limit=megabytes)
+    if size > megabytes * MEGABYTE:
+        raise Refused("too_large", size=f"{size / MEGABYTE:.0f}", limit=megabytes)
     name = value.get("orig_name") if isinstance(value, dict) else None
     return path, plain(Path(name if isinstance(name, str) else path.name).stem) or "picture"
 
