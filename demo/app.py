@@ -24,11 +24,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import psutil
+from app_files import VIDEO_MB
 from app_guard import MEGABYTE, Guard, is_loopback
 from app_models import Models
 from app_runs import find_runs, report_of
 from app_texts import LANGUAGES
-from app_work import VIDEO_MB, Desk
+from app_work import Desk
 
 from mmgen_ext import cli
 from mmgen_ext.device import pick_device
@@ -149,7 +150,8 @@ def import_gradio(folder: Path):
 def make_app(args: argparse.Namespace, desk: Desk, folder: Path):
     """The whole app, for an ASGI server."""
     gradio = import_gradio(folder)
-    import app_page
+    import app_layout
+    from app_page import Page
     from fastapi import FastAPI
     from fastapi.responses import HTMLResponse, PlainTextResponse
 
@@ -164,10 +166,10 @@ def make_app(args: argparse.Namespace, desk: Desk, folder: Path):
         return HTMLResponse(report_of(run), headers=headers)
 
     gradio.mount_gradio_app(
-        app, app_page.build(app_page.Page(desk, args.work_dirs, args.lang), MINUTES), "/",
+        app, app_layout.build(Page(desk, args.work_dirs, args.lang), MINUTES), "/",
         footer_links=[], run_history=False, ssr_mode=False, pwa=False, show_error=False,
-        max_file_size=VIDEO_MB * MEGABYTE, i18n=app_page.words(args.lang), theme=app_page.THEME,
-        css=app_page.CSS, enable_monitoring=False, mcp_server=False,
+        max_file_size=VIDEO_MB * MEGABYTE, i18n=app_layout.words(args.lang), theme=app_layout.THEME,
+        css=app_layout.CSS, enable_monitoring=False, mcp_server=False,
     )  # fmt: skip
     return Guard(app, args.host, folder, VIDEO_MB * MEGABYTE)
 
