@@ -128,12 +128,9 @@ def judge(findings: Findings) -> tuple[list[str], list[str]]:
         )
     for name, folder in findings.folders.items():
         warnings += _judge_folder(name, folder)
-        copies, alike = len(findings.copies[name]), len(findings.alike[name])
-        if copies or alike:
-            warnings.append(
-                f"{name}: {copies} pictures are copies of others and {alike} look like others: "
-                f"keep one of each"
-            )
+        for found, what in ((findings.copies, "copies of others"), (findings.alike, "look-alikes")):
+            if found[name]:
+                warnings.append(f"{name}: {len(found[name])} {what}: keep one of each")
     return problems, warnings + (_judge_pair(findings) if findings.paired else [])
 
 
