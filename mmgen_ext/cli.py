@@ -6,8 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from mmcv import DictAction
+
+COLOURS = dict(red=31, green=32, yellow=33)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -18,14 +21,26 @@ def run(main: Callable[[], int | None]) -> None:
     try:
         sys.exit(main())
     except KeyboardInterrupt as error:
-        print(f"interrupted: {error}".rstrip(": "), file=sys.stderr)
+        print(paint(f"interrupted: {error}".rstrip(": "), "yellow"), file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError, NotImplementedError) as error:
         if os.environ.get("MMGEN_EXT_DEBUG"):
             raise
         # What a loader's worker raised arrives as the text of its traceback.
         text = str(error).rpartition("\n" + type(error).__name__ + ": ")[2]
-        sys.exit(f"error: {text.strip()}")
+        print(f"{paint('error:', 'red')} {text.strip()}", file=sys.stderr)
+        sys.exit(1)
+
+
+def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """The text in 'red', 'green' or 'yellow' if `stream`, by default stderr, is a terminal.
+
+    Not with NO_COLOR set (https://no-color.org).
+    """
+    stream = stream or sys.stderr
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\033[{COLOURS[colour]}m{text}\033[0m"
 
 
 def new_parser(doc: str) -> argparse.ArgumentParser:

@@ -20,10 +20,13 @@ from mmgen.datasets.builder import DATASETS, PIPELINES
 from mmgen.models.builder import MODELS, MODULES
 
 from . import registry
+from .files import shipped
 
 
 def load_config(path: str | os.PathLike, overrides: dict | None = None) -> Config:
     """Read a config file, ours or mmgen's, and merge `overrides` (`--cfg-options`) into it.
+
+    A file that is not there is looked for by its name among the configs of this project.
 
     Returns:
         The config with domains and data root filled in where the data sets leave them out.
@@ -33,6 +36,8 @@ def load_config(path: str | os.PathLike, overrides: dict | None = None) -> Confi
         ValueError: If it cannot be read, or names a component that does not exist.
     """
     path = Path(path)
+    if not path.is_file():  # One of ours, seen from another folder.
+        path = next(shipped("configs").rglob(path.name), path)
     if not path.is_file():
         near = difflib.get_close_matches(path.name, _names_beside(path), 1, 0.3)
         hint = f"; did you mean {path.with_name(near[0])}?" if near else ""

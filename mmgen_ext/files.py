@@ -19,6 +19,13 @@ def part_of(path: Path, process: int | str | None = None) -> Path:
     return path.with_name(name)
 
 
+def shipped(name: str) -> Path:
+    """The folder `configs` or `tools`: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`, moved there on success; otherwise leave nothing behind."""

@@ -12,6 +12,9 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+# Tests run one process a core, and networks are tiny: threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import mmgen_ext  # noqa: I001  (first: it repairs what the others import)
 
 import pytest

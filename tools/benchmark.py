@@ -10,7 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+if (ROOT / "mmgen_ext").is_dir():  # a checkout
+    sys.path.insert(0, str(ROOT))
 
 import torch
 

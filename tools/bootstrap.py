@@ -493,7 +493,8 @@ def main(argv=None) -> int:
     print(f"ready in {time.monotonic() - started:.1f} s: {env.python}", flush=True)
     if options.command == "install":
         return 0
-    target = ["-m", "pytest"] if options.command == "test" else [str(ROOT / "demo" / "run.py")]
+    tests = ["-m", "pytest", "-n", "logical", "--dist", "loadfile"]  # one process a core
+    target = tests if options.command == "test" else [str(ROOT / "demo" / "run.py")]
     return launch(env, target + rest)
 
 

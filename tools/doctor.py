@@ -13,7 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+if (ROOT / "mmgen_ext").is_dir():  # a checkout
+    sys.path.insert(0, str(ROOT))
 
 # Nothing else is imported up here: this tool must run where something is missing or broken.
 

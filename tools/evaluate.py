@@ -10,7 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+if (ROOT / "mmgen_ext").is_dir():  # a checkout
+    sys.path.insert(0, str(ROOT))
 
 from mmgen_ext import cli
 from mmgen_ext.evaluation.features import EXTRACTORS
@@ -66,7 +68,7 @@ def main() -> int:
     for line in protocol_lines(results):
         print(line)
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"{cli.paint('note:', 'yellow')} {note}", file=sys.stderr)
     print(f"written: {write_metrics(args.out, args.checkpoint, results)}")
     return 0
 

@@ -8,7 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+if (ROOT / "mmgen_ext").is_dir():  # a checkout
+    sys.path.insert(0, str(ROOT))
 
 from mmgen_ext import cli
 from mmgen_ext.config import load_config

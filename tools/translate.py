@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+if (ROOT / "mmgen_ext").is_dir():  # a checkout
+    sys.path.insert(0, str(ROOT))
 
 import torch
 import torch.distributed as dist
@@ -144,7 +146,7 @@ def make_sheets(args: argparse.Namespace) -> int:
     styles = find_styles([args.checkpoint, *args.more])
     found = plan(args.inputs, args.out or Path("work_dirs", "translated", "styles"))
     for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"{cli.paint('note:', 'yellow')} {note}", file=sys.stderr)
     failed: dict = {}
     rank, processes, _ = process_share()
     for source, target in list(found.jobs.items())[rank::processes]:
@@ -165,7 +167,7 @@ def make_sheets(args: argparse.Namespace) -> int:
         failed |= unusable
         print(f"{source} in {len(styles) - len(unusable)} styles: {target}")
     for reason in failed.values():
-        print(f"failed: {reason}", file=sys.stderr)
+        print(f"{cli.paint('failed:', 'red')} {reason}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -190,9 +192,9 @@ def translate_many(translator: Translator, args: argparse.Namespace) -> int:
         print(f"{len(found.kept)} already there; --overwrite translates them again")
     print(f"{len(found.done)} translated to {to}: {out}")
     for line in found.notes:
-        print(f"note: {line}", file=sys.stderr)
+        print(f"{cli.paint('note:', 'yellow')} {line}", file=sys.stderr)
     for reason in found.failed.values():
-        print(f"failed: {reason}", file=sys.stderr)
+        print(f"{cli.paint('failed:', 'red')} {reason}", file=sys.stderr)
     return 1 if found.failed else 0
 
 

@@ -7,5 +7,5 @@ optimizer = dict(
 )
 lr_config = dict(policy="ConstantThenLinear", decay_from=0.5)
 accumulate_iters = 1  # batches that make one step together
-precision = "fp32"  # 'bf16' where the machine has it, 'fp16' on CUDA; 'auto' is fp32 for now
+precision = "fp32"  # 'auto' is bf16 where the machine has it; 'fp16' on CUDA
 compile = False  # torch.compile; on a CPU slower than what is there without it

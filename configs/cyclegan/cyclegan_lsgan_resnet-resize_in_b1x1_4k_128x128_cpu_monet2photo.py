@@ -9,13 +9,10 @@ train_pipeline = [
     dict(type="mmgen_ext.RandomFlip"),
     dict(type="mmgen_ext.ToTensor"),
 ]
-test_pipeline = [
-    dict(type="mmgen_ext.LoadImage"),
-    dict(type="mmgen_ext.Resize", size=128),
-    dict(type="mmgen_ext.ToTensor"),
-]
+test_pipeline = [train_pipeline[0], dict(type="mmgen_ext.Resize", size=128), train_pipeline[-1]]
 data = dict(train=dict(pipeline=train_pipeline), test=dict(pipeline=test_pipeline))
 total_iters = 4000
+precision = "auto"
 checkpoint_config = dict(interval=1000)
 gallery = dict(interval=250)
 evaluation = dict(interval=1000)

@@ -8,7 +8,7 @@ here takes its input *before* the activation of the layer in front of it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from . import winograd
 from .few_channels import input_gradient_of_few, is_few
 
 _convolve, _convolve_back = torch.ops.aten.convolution, torch.ops.aten.convolution_backward
-_casts: ContextVar[dict[int, tuple[Tensor, Tensor]] | None] = ContextVar("casts", default=None)
+_casts: ContextVar[dict[tuple, tuple[Tensor, Tensor]] | None] = ContextVar("casts", default=None)
 
 
 @contextlib.contextmanager
@@ -32,16 +33,24 @@ def weights_cast_once() -> Iterator[None]:
         _casts.reset(token)
 
 
-def cast_weight(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """A kernel as the convolutions want it: of `dtype` and in channels_last."""
-    casts = _casts.get()
+def in_channels_last(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """A kernel as torch's convolutions want it."""
+    return weight.to(dtype, memory_format=torch.channels_last)
+
+
+def cast_weight(
+    weight: Tensor,
+    dtype: torch.dtype,
+    form: Callable[[Tensor, torch.dtype], Tensor] = in_channels_last,
+) -> Tensor:
+    """A kernel as the convolutions want it: form(weight, dtype)."""
+    casts, key = _casts.get(), (id(weight), form)
     if casts is None:
-        return weight.detach().to(dtype, memory_format=torch.channels_last)
-    if id(weight) not in casts:
+        return form(weight.detach(), dtype)
+    if key not in casts:
         # The weight is kept, so that no other can get its number.
-        cast = weight.detach().to(dtype, memory_format=torch.channels_last)
-        casts[id(weight)] = weight, cast
-    return casts[id(weight)][1]
+        casts[key] = weight, form(weight.detach(), dtype)
+    return casts[key][1]
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
@@ -237,10 +246,9 @@ class ConvNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, scale, shift, layer: Layer) -> Tensor:
         """Give x (N, C, H, W) as (N, C', H', W') in channels_last, not yet activated."""
-        kernel = cast_weight(weight, layer.dtype)
         padded = activate_and_pad(x, layer.slope, layer.reflect, layer.dtype)
-        y_bias = None if layer.normalise or bias is None else bias.to(layer.dtype)
-        y = _convolve(padded, kernel, y_bias, *layer.geometry())
+        bias = None if layer.normalise else bias
+        y, kernel = convolve(padded, weight, bias, layer)
         ctx.layer, ctx.like, ctx.affine = layer, x.dtype, scale is not None
         if not layer.normalise:
             ctx.save_for_backward(padded, kernel)
@@ -267,12 +275,32 @@ class ConvNorm(torch.autograd.Function):
             # DistributedDataParallel waits for every parameter: a bias without effect has zeros.
             void = layer.normalise
             of_bias = torch.zeros(grad.shape[1]) if void else grad.float().sum((0, 2, 3))
-        if needs_weight:
-            of_weight = weight_gradient(grad, padded, kernel, layer).float()
+        if is_transformed(kernel):
+            of_x, of_weight = winograd.gradients(grad, padded, kernel, needs_x, needs_weight)
+        else:
+            if needs_weight:
+                of_weight = weight_gradient(grad, padded, kernel, layer).float()
+            if needs_x:
+                of_x = input_gradient(grad, padded, kernel, layer)
         if needs_x:
-            of_x = input_gradient(grad, padded, kernel, layer)
             of_x = activate_and_pad_back(of_x, padded, layer.slope, layer.reflect).to(ctx.like)
         return of_x, of_weight, of_bias, of_scale, of_shift, None
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> tuple[Tensor, Tensor]:
+    """The convolution of what is padded and activated, and the kernel in the form it was taken."""
+    if not layer.transposed and winograd.is_for(weight, layer.stride, layer.padding, x):
+        kernel = cast_weight(weight, layer.dtype, winograd.transform_kernel)
+        y = winograd.convolve(x, kernel)
+        return (y if bias is None else y + bias.to(y.dtype)[:, None, None]), kernel
+    kernel = cast_weight(weight, layer.dtype)
+    bias = None if bias is None else bias.to(layer.dtype)
+    return _convolve(x, kernel, bias, *layer.geometry()), kernel
+
+
+def is_transformed(kernel: Tensor) -> bool:
+    """Whether a kernel is in Winograd's form."""
+    return kernel.dim() == 3
 
 
 def weight_gradient(grad: Tensor, x: Tensor, kernel: Tensor, layer: Layer) -> Tensor:

@@ -22,6 +22,7 @@ from mmgen_ext.models.layers import InstanceNorm
 
 NETWORKS = {
     "resnet": lambda: ResnetGenerator(base_channels=8, num_blocks=2),
+    "resnet, wide": lambda: ResnetGenerator(base_channels=16, num_blocks=2),
     "affine, resize": lambda: ResnetGenerator(
         base_channels=8, num_blocks=1, norm="instance_affine", upsample="resize"
     ),
@@ -78,7 +79,7 @@ def test_fused_network_equals_the_plain_one(name, shape):
         assert torch.allclose(found[key], value, rtol=0, atol=close * scale), key
 
 
-@pytest.mark.parametrize("name", ["resnet", "affine, resize", "patch"])
+@pytest.mark.parametrize("name", ["resnet", "resnet, wide", "affine, resize", "patch"])
 def test_bf16_is_as_near_to_float32_fused_as_it_is_plain(name):
     network, x = build(name), torch.randn(2, 3, 32, 32)
     exact = results(network, x)

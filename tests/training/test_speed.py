@@ -1,9 +1,11 @@
 """What makes a training fast changes no result."""
 
+import pytest
 import torch
+from mmcv import Config
 
 from mmgen_ext.models.precision import LossScale
-from mmgen_ext.training.speed import keep_freed_memory
+from mmgen_ext.training.speed import choose_precision, keep_freed_memory
 from mmgen_ext.training.state import collect, contiguous, match_memory_format, restore
 
 
@@ -57,3 +59,19 @@ def test_loss_scale_is_part_of_a_checkpoint():
     others = {"generators": torch.optim.Adam(other.parameters())}
     restore(content, other, others, torch.device("cpu"))
     assert other.loss_scale.state_dict() == {"scale": 512.0, "steps": 1}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "model", "chosen"),
+    [
+        (dict(avx512_bf16=True), "mmgen_ext.CycleGAN", "bf16"),
+        (dict(avx512_bf16=False, amx_bf16=True), "mmgen_ext.CycleGAN", "bf16"),
+        (dict(avx2=True), "mmgen_ext.CycleGAN", "fp32"),
+        (dict(avx512_bf16=True), "CycleGAN", "fp32"),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_has_it(capabilities, model, chosen, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    cfg = Config(dict(precision="auto", model=dict(type=model)))
+    assert choose_precision(cfg, torch.device("cpu")) == chosen
+    assert choose_precision(Config(dict(model=dict(type=model))), torch.device("cpu")) == "fp32"
