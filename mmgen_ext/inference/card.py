@@ -9,9 +9,10 @@ from pathlib import Path, PureWindowsPath
 from .weights import Trained
 
 LIMITS = """\
-It changes colours, textures and brush work of whole pictures like those that it was trained on. It does not know what
-a picture shows: other subjects, sizes and cameras than in training come out worse, shapes stay as they are, and
-details can be invented. It is no evidence of how anything looked."""
+It changes colours, textures and brush work of whole pictures like those that it was trained on.
+It does not know what a picture shows: other subjects, sizes and cameras than in training come out
+worse, shapes stay as they are, and details can be invented. It is no evidence of how anything
+looked."""
 TO_COMPLETE = """\
 - Training pictures: whose they are, and their licence
 - License: not stated"""
