@@ -67,6 +67,7 @@ def translate_video(
     codec: str | None = None,
     stabilise: bool | float = False,
     compare: bool = False,
+    watch: Callable[[int, int | None], None] | None = None,
 ) -> VideoReport:
     """Translate a video; times, sound, rotation, colours and metadata stay.
 
@@ -85,6 +86,9 @@ def translate_video(
         codec: FFmpeg's name of the encoder; None for H.264 (libx264), in WebM VP9.
         stabilise: Whether to take flicker out, or how much of it, from 0 to 1; see Stabiliser.
         compare: Whether the left half of each frame stays as it is.
+        watch: Called with the number of frames done and that of all, None if it is not known,
+            before the first frame and after each batch. What it raises ends the translation: no
+            file is left behind, and it is raised on.
 
     Raises:
         FileNotFoundError: If there is no such video.
@@ -114,7 +118,8 @@ def translate_video(
             with tqdm(
                 total=reader.expect(rate), unit="frame", disable=not sys.stderr.isatty()
             ) as bar:
-                _pipe(frames, translate, _writing(writer, finish), batch_size, interrupts, bar)
+                tell = _telling(bar, watch)
+                _pipe(frames, translate, _writing(writer, finish), batch_size, interrupts, tell)
             if not writer.num_frames:
                 if interrupts.asked:
                     raise KeyboardInterrupt
@@ -132,10 +137,11 @@ def _pipe(
     write: Callable[[tuple[Frame, np.ndarray]], None],
     batch_size: int,
     interrupts: Interrupts,
-    bar: tqdm,
+    tell: Callable[[int], None],
 ) -> None:
     """Decode in one thread, translate in this one, and write in a third."""
     room = 2 * batch_size + 2
+    tell(0)
     with Ahead(frames, room) as ahead, Behind(write, room) as behind:
         ahead = iter(ahead)
         while batch := list(itertools.islice(ahead, batch_size)):
@@ -144,9 +150,23 @@ def _pipe(
                 return
             for pair in zip(batch, results, strict=True):
                 behind.put(pair)
-            bar.update(len(batch))
+            tell(len(batch))
             if interrupts.asked:
                 return
+
+
+def _telling(bar: tqdm, watch: Callable[[int, int | None], None] | None) -> Callable[[int], None]:
+    """A function that takes how many more frames are done."""
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        bar.update(more)
+        if watch:
+            watch(done, bar.total)
+
+    return tell
 
 
 def _writing(writer: VideoWriter, finish: Finish) -> Callable[[tuple[Frame, np.ndarray]], None]:

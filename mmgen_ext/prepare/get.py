@@ -66,7 +66,7 @@ def get_set(
     """
     if name not in KNOWN and not own:
         raise ValueError(
-            f"no data set {name!r} is known; {suggest(name)}. "
+            f"no data set {name!r} is known: {suggest(name)} "
             f"Data of your own: --from ZIP, FOLDER or URL, or the command own"
         )
     if own and not is_url(own) and not Path(own).exists():

@@ -78,7 +78,12 @@ def make_own(
             notes = [note for domain in domains for note in domain.notes]
             notes += _judge_broken(broken, choices.skip_broken)
             rng = np.random.default_rng(choices.seed)
-            for domain, letter in zip(domains, "AB", strict=True):
+            for path, domain, letter in zip(paths, domains, "AB", strict=True):
+                if len(domain.groups) < 2:
+                    raise ValueError(
+                        f"{path}: {len(domain.groups)} usable pictures; expected at least 2, one "
+                        f"to train on and one to try it on"
+                    )
                 test = split(domain.groups, choices.test, rng)
                 if not test:
                     notes.append(f"no test pictures of {letter}: all of them look the same")
@@ -125,11 +130,9 @@ def split(groups: Sequence[int], test: float, rng: np.random.Generator) -> set[i
         none if all look the same.
 
     Raises:
-        ValueError: If there are fewer than two, or none would be left to train on.
+        ValueError: If none would be left to train on.
     """
     count = len(groups)
-    if count < 2:
-        raise ValueError(f"{count} usable pictures of a kind; expected at least 2")
     wanted = max(1, round(test * count)) if test < 1 else int(test)
     if wanted >= count:
         raise ValueError(f"--test {wanted} of {count} pictures would leave none to train on")

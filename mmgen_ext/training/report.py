@@ -45,6 +45,37 @@ def write_report(
     Raises:
         OSError: If it cannot be read or written; the report that was there stays.
     """
+    path = Path(work_dir, NAME)
+    page = report_page(work_dir, config, environment, iteration, total, state)
+    with replacing(path) as part:
+        # A file name that is not UTF-8 becomes a surrogate in Python.
+        part.write_text(page_text(page), "utf-8", errors="replace")
+    return path
+
+
+def report_page(
+    work_dir: str | os.PathLike,
+    config: str,
+    environment: str,
+    iteration: int,
+    total: int,
+    state: str = "running",
+    written: float | None = None,
+) -> dict:
+    """What a report shows, as plain data.
+
+    Args:
+        work_dir: See write_report, as all but the last.
+        config: The same.
+        environment: The same.
+        iteration: The same.
+        total: The same.
+        state: The same.
+        written: When it was like this, in seconds since 1970; None for now.
+
+    Raises:
+        OSError: If the folder cannot be read.
+    """
     work_dir = Path(work_dir)
     records = {
         mode: [record for record in series if record["iter"] <= iteration]
@@ -56,7 +87,7 @@ def write_report(
         state=state,
         iteration=iteration,
         total=total,
-        written=int(time.time()),
+        written=int(time.time() if written is None else written),
         timing=timing(train, evaluations),
         health=health(records.get("health", [])),
         charts=charts(train, evaluations),
@@ -65,14 +96,32 @@ def write_report(
         environment=environment,
         config=config,
     )
-    text = json.dumps(plain(page), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return plain(page)
+
+
+def page_text(page: Mapping) -> str:
+    """The report as a page, of its plain data."""
+    text = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Nothing in it can end the script element, whatever a config holds.
-    text = TEMPLATE.read_text("utf-8").replace("{{data}}", text.replace("<", "\\u003c"))
-    path = work_dir / NAME
-    with replacing(path) as part:
-        # A file name that is not UTF-8 becomes a surrogate in Python.
-        part.write_text(text, "utf-8", errors="replace")
-    return path
+    return TEMPLATE.read_text("utf-8").replace("{{data}}", text.replace("<", "\\u003c"))
+
+
+def read_page(path: str | os.PathLike) -> dict:
+    """The plain data of a report that was written; of its script, which may be anyone's, nothing.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no report.
+    """
+    start, end = '<script type="application/json" id="data">', "</script>"
+    text = Path(path).read_text("utf-8").partition(start)[2].partition(end)[0]
+    try:
+        page = json.loads(text)
+        if not isinstance(page, dict):
+            raise ValueError("no table")
+    except ValueError as error:
+        raise ValueError(f"{path} is not a report of a run ({error})") from None
+    return page
 
 
 def plain(value: object) -> object:

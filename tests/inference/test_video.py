@@ -567,3 +567,23 @@ def test_probe_tells_what_a_file_is(plain):
     info = probe(plain)
     assert (info.width, info.height, info.num_frames, info.rate) == (96, 64, 50, 25)
     assert info.duration == pytest.approx(2.0) and info.has_audio and info.codec == "h264"
+
+
+def test_whoever_watches_is_told_of_each_frame_and_can_end_it(plain, tmp_path):
+    told = []
+    whole = translate_video(
+        Identity(), plain, tmp_path / "out.mp4", watch=lambda *told_now: told.append(told_now)
+    )
+    count = whole.num_frames
+    assert told == [(n, count) for n in range(count + 1)]
+
+    class Enough(Exception):
+        pass
+
+    def stop(done, total):
+        if done == 2:
+            raise Enough
+
+    with pytest.raises(Enough):
+        translate_video(Identity(), plain, tmp_path / "cut.mp4", watch=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
