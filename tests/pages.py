@@ -14,9 +14,9 @@ PAGES = [
 ]
 # Written elsewhere at the moment: nothing is said of them until they are there.
 PENDING = {
-    *("docs/webapp.md", "docs/webapp_zh-CN.md"),
-    *(f"demo/0{name}.ipynb" for name in ("1_install_check", "2_translate", "3_train_your_own")),
-    "demo/04_many_styles.ipynb",
+    f"demo/{name}{language}.ipynb"
+    for name in ("01_install_check", "02_translate", "03_train_your_own", "04_many_styles")
+    for language in ("", "_zh-CN")
 }
 WORDS = "python|py|bash|torchrun|pip|conda|mpirun|srun|tensorboard|source|set|wsl"
 COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:{WORDS})(?: |$)")
@@ -72,9 +72,9 @@ def commands(text):
 
 
 def inline_commands(text):
-    """Commands of tools in the middle of a sentence."""
+    """Commands in the middle of a sentence; a tool without arguments is only named there."""
     plain = re.sub(r"```.*?```", "", text, flags=re.S)
-    found = re.findall(r"`(python tools/[^`]+)`", plain)
+    found = re.findall(r"`(python tools/(?:doctor\.py|[^\s`]+ [^`]+))`", plain)
     return [Command(command, None) for command in found]
 
 
