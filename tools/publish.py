@@ -33,6 +33,7 @@ def main() -> int:
     args = parse_args()
     path = publish(args.checkpoint, args.out, args.to, args.config)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    print(f"{path.with_suffix('.md')}: its model card; complete the last section")
     return 0
 
 

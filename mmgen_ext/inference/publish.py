@@ -13,6 +13,7 @@ from torch import nn
 from ..checkpoint import file_digest, write_checkpoint
 from ..config import plain_data
 from ..files import replacing
+from .card import model_card
 from .weights import Trained, load_trained
 
 
@@ -23,6 +24,8 @@ def publish(
     config: str | os.PathLike | None = None,
 ) -> Path:
     """Write the generator of one direction and what translating with it needs, and nothing else.
+
+    Beside it a model card is written, `NAME-1a2b3c4d.md`.
 
     Args:
         checkpoint: Trained checkpoint, ours or another's, or a name of metafile.yml.
@@ -52,6 +55,11 @@ def publish(
         os.replace(part, named)
     finally:
         part.unlink(missing_ok=True)
+    card = named.with_suffix(".md")
+    # What someone has completed stays: the same name is the same file.
+    if not card.exists():
+        with replacing(card) as part:
+            part.write_text(model_card(trained, to, named, Path(checkpoint)), "utf-8")
     return named
 
 

@@ -1,7 +1,9 @@
 """tools/publish.py: one direction, small, vouched for by its name, and translated with at once."""
 
 import hashlib
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ def published(request, tool, trained, tmp_path):
     out = tmp_path / f"foto nach a{request.param}"
     result = tool("publish", trained / "latest.pth", out, "--to", "a")
     assert result.code == 0, result.err
-    (path,) = tmp_path.glob("foto*")
+    (path,) = tmp_path.glob("foto*[hs]")  # not the card
     return path
 
 
@@ -58,6 +60,35 @@ def test_it_translates_without_a_config_to_the_same_pixels(
 def test_the_other_direction_is_not_in_it(published, tool, sentence, data_root, tmp_path):
     run = ["translate", "auto", published, data_root / "testB", "--out", tmp_path / "o", "--to"]
     sentence(tool(*run, "b"), "unknown domain 'b'; this model makes a")
+
+
+def test_a_card_says_what_it_is_and_nothing_of_the_machine(published, trained, data_root, tool):
+    card = published.with_suffix(".md")
+    text = card.read_text("utf-8")
+    facts = ["# b to a", published.name, "base_channels 4", "Not measured.", "- License: "]
+    for line in [*facts, "- data set: unpaired", "- iterations: 6", "- weights: the last"]:
+        assert line in text
+    assert str(data_root.parent) not in text and str(trained) not in text
+    card.write_text("completed", "utf-8")
+    out = published.with_name("foto nach a" + published.suffix)
+    assert tool("publish", trained / "latest.pth", out, "--to", "a").code == 0
+    assert card.read_text("utf-8") == "completed"
+
+
+@pytest.mark.parametrize("of_these_weights", [True, False])
+def test_a_card_tells_figures_of_these_weights_alone(tool, trained, tmp_path, of_these_weights):
+    checkpoint = tmp_path / "latest.pth"
+    shutil.copy(trained / "latest.pth", checkpoint)
+    protocol = dict(iteration=6 if of_these_weights else 5, weights="raw", features="lite0")
+    protocol |= dict(num_source=7, num_reference=8)
+    figures = dict(kid=0.1234, kid_std=0.01, fid=56.7, protocol=protocol)
+    metrics = dict(checkpoint=str(checkpoint), directions=dict(a=figures))
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics), "utf-8")
+    assert tool("publish", checkpoint, tmp_path / "x.pth", "--to", "a").code == 0
+    (card,) = tmp_path.glob("x-*.md")
+    text = card.read_text("utf-8")
+    assert ("- KID: 0.1234 +- 0.0100" in text and "7 against 8" in text) == of_these_weights
+    assert ("Not measured." in text) != of_these_weights
 
 
 def test_a_flipped_bit_is_recognised(published):

@@ -1,0 +1,126 @@
+"""The documentation: links lead somewhere, both languages say the same, every key is explained."""
+
+import inspect
+import re
+
+import pages
+import pytest
+import yaml
+from mmcv.runner import HOOKS
+from pages import OWN, ROOT, is_pending, name_of, tutorial_config
+
+from mmgen_ext.config import load_config, plain_data
+from mmgen_ext.registry import DATASETS, MODULES
+from mmgen_ext.training.hooks.checkpoint import SaveHook
+
+EACH = pytest.mark.parametrize("page", OWN, ids=name_of)
+PAIRS = [pair for pair in pages.pairs() if not is_pending(pair[0])]
+BOTH = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: name_of(pair[0]))
+CONFIGS_PAGES = [ROOT / "docs" / name for name in ("configs.md", "configs_zh-CN.md")]
+
+
+# Both languages -----------------------------------------------------------------------------------
+
+
+@BOTH
+def test_both_languages_have_the_same_commands_code_links_and_tables(pair):
+    english, chinese = map(pages.read, pair)
+    assert list(pages.commands(english)) == list(pages.commands(chinese))
+    assert pages.code(english) == pages.code(chinese)
+    targets = [
+        [path.replace("_zh-CN", "") for path, _ in pages.links(text)] for text in (english, chinese)
+    ]
+    # Sentences turn around in translation, and with them the links in one.
+    assert sorted(targets[0]) == sorted(targets[1])
+    tables = [re.findall(r"^ *\|.*\|$", text, re.M) for text in (english, chinese)]
+    assert [row.count("|") for row in tables[0]] == [row.count("|") for row in tables[1]]
+
+
+@BOTH
+def test_both_languages_name_the_same_keys_and_options(pair):
+    spans = [set(re.findall(r"`([^`\n]+)`", pages.read(page))) for page in pair]
+    keys = [
+        {s for s in found if re.fullmatch(r"[a-z_]+(\.[a-z_]+)*|--[a-z-]+", s)} for found in spans
+    ]
+    assert keys[0] == keys[1]
+
+
+@BOTH
+def test_pages_of_both_languages_lead_to_each_other(pair):
+    for page, other in (pair, pair[::-1]):
+        assert f"]({other.name})" in "\n".join(pages.read(page).splitlines()[:4])
+
+
+# Links --------------------------------------------------------------------------------------------
+
+
+@EACH
+def test_links_and_pictures_lead_somewhere(page):
+    for path, fragment in pages.links(pages.read(page)):
+        target = (page.parent / path).resolve() if path else page
+        if ROOT in target.parents and is_pending(target):
+            continue
+        assert target.exists(), path
+        if fragment:
+            assert fragment in pages.headings(pages.read(target)), f"{path}#{fragment}"
+
+
+# Keys ---------------------------------------------------------------------------------------------
+
+
+def keys(value, prefix=""):
+    """Dotted keys of a config; of lists of parts their types and arguments."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from keys(item, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        yield prefix
+        for part in value:
+            yield part["type"]
+            yield from (key for key in part if key != "type")
+    else:
+        yield prefix
+
+
+@pytest.mark.parametrize("page", CONFIGS_PAGES, ids=name_of)
+def test_every_key_of_the_base_config_is_explained(page):
+    name = "cyclegan_lsgan_resnet_in_b1x1_80k_monet2photo.py"
+    cfg = plain_data(load_config(ROOT / "configs" / "cyclegan" / name))
+    text = pages.read(page)
+    missing = [key for key in keys(cfg) if f"`{key}`" not in text]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", CONFIGS_PAGES, ids=name_of)
+def test_every_argument_of_our_parts_is_named(page):
+    text = pages.read(page)
+    hooks = [HOOKS.get(f"{n}Hook") for n in ("Gallery", "Evaluation", "Health", "Report")]
+    parts = [*hooks, HOOKS.get("GeneratorEMAHook"), SaveHook, DATASETS.get("UnpairedImageDataset")]
+    parts += [MODULES.get(n) for n in ("ResnetGenerator", "PatchDiscriminator", "GANLoss")]
+    for part in parts:
+        for argument in list(inspect.signature(part.__init__).parameters)[1:]:
+            if argument not in ("by_epoch", "out_dir"):  # mmcv's, without effect
+                assert re.search(rf"[`.]{argument}[`=]", text), f"{part.__name__}: {argument}"
+
+
+@pytest.mark.parametrize("page", ["migration.md", "migration_zh-CN.md"])
+def test_every_key_of_mmgens_config_has_its_place_here(page, tmp_path):
+    text = pages.read(ROOT / "docs" / page)
+    path = tmp_path / "facades.py"
+    path.write_text(tutorial_config(), "utf-8")
+    cfg = load_config(path)
+    skipped = {"type", "keys", "img_norm_cfg", "test_cfg", "domain_a", "train_dataset_type"}
+    for part in (cfg, cfg.model, cfg.data, cfg.data.train, cfg.lr_config, cfg.checkpoint_config):
+        for key in set(part) - skipped:
+            if not key.startswith(("train_", "val_", "test_", "_", "data_root")):
+                assert re.search(rf"\b{key}\b", text), key
+
+
+@pytest.mark.parametrize("page", ["README.md", "README_zh-CN.md"])
+def test_every_weight_of_the_table_has_a_card(page):
+    text = pages.read(ROOT / "configs" / "cyclegan" / page)
+    table = yaml.safe_load((ROOT / "configs" / "cyclegan" / "metafile.yml").read_text("utf-8"))
+    for entry in table["Models"]:
+        assert f"| `{entry['Name']}` |" in text
+    for config in (ROOT / "configs" / "cyclegan").glob("cyclegan_*.py"):
+        assert f"| `{config.name}` |" in text
