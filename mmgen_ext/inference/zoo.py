@@ -12,8 +12,8 @@ import yaml
 
 from ..checkpoint import file_digest
 from ..datasets.images import cache_dir
+from ..fetch import fetch, locked
 from ..files import replacing
-from .fetch import fetch, locked
 
 TABLE = Path(__file__).resolve().parents[2] / "configs" / "cyclegan" / "metafile.yml"
 
@@ -118,7 +118,7 @@ def _verify(path: Path, expected: str) -> None:
     record = path.with_name(path.name + ".sha256")
     digest = file_digest(path)
     if not expected and not record.is_file():
-        with replacing(record) as part:
+        with locked(path), replacing(record) as part:
             part.write_text(f"{digest}  {path.name}\n", "utf-8")  # as sha256sum writes it
     known = expected or record.read_text("utf-8").split()[0]
     if not digest.startswith(known):

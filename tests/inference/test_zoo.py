@@ -2,18 +2,16 @@
 
 import hashlib
 import re
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
+from server import serving
 
-from mmgen_ext.inference import fetch as fetch_module
+from mmgen_ext import fetch as fetch_module
 from mmgen_ext.inference import zoo
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.models import ResnetGenerator
@@ -22,55 +20,14 @@ BLOCK = fetch_module._BLOCK
 DATA = bytes(np.random.default_rng(0).integers(0, 256, 1_000_000, np.uint8))
 
 
-class Handler(BaseHTTPRequestHandler):
-    """A file server with ranges, whose faults a test sets in `server.state`."""
-
-    def do_GET(self):
-        state = self.server.state
-        state.requests.append(dict(self.headers))
-        if state.status:
-            self.send_error(state.status)
-            return
-        data, start = state.data, 0
-        wanted = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if wanted and state.ranges and self.headers.get("If-Range") in (None, state.tag):
-            start = int(wanted[1])
-            if start >= len(data):
-                self.send_error(416)
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        else:
-            self.send_response(200)
-        if state.tag:
-            self.send_header("ETag", state.tag)
-        self.send_header("Content-Length", str(len(data) - start))
-        self.end_headers()
-        stop = state.cuts.pop(0) if state.cuts else len(data)
-        self.wfile.write(data[start : start + stop])
-        state.sent += len(data[start : start + stop])
-        self.wfile.flush()
-        self.connection.close()
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     """A server of the files of the table, and a cache of this test's own."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.handle_error = lambda *args: None
-    server.state = SimpleNamespace(
-        data=DATA, ranges=True, tag='"v1"', cuts=[], status=None, requests=[], sent=0
-    )
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    monkeypatch.setenv("MMGEN_EXT_MIRROR", f"http://127.0.0.1:{server.server_port}/weights/")
     monkeypatch.setenv("MMGEN_EXT_CACHE", str(tmp_path / "çache 画"))
     monkeypatch.setattr(fetch_module.time, "sleep", lambda seconds: None)
-    yield server.state
-    server.shutdown()
-    server.server_close()
+    with serving(DATA) as state:
+        monkeypatch.setenv("MMGEN_EXT_MIRROR", f"{state.url}/weights/")
+        yield state
 
 
 @pytest.fixture

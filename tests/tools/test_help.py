@@ -16,6 +16,7 @@ TOOLS = [
     "doctor",
     "evaluate",
     "export",
+    "prepare_data",
     "publish",
     "train",
     "translate",

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmgen_ext.datasets import prepare
+from mmgen_ext.datasets import demo
+from mmgen_ext.datasets.demo import MARGIN, PHOTOS, TEST_SIDE, TRAIN_SIDE, repaint
 from mmgen_ext.datasets.images import list_images, read_image
-from mmgen_ext.datasets.prepare import MARGIN, PHOTOS, TEST_SIDE, TRAIN_SIDE, repaint
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 
 
 def make(root, seed):
-    prepare.make_demo_dataset(root, seed)
+    demo.make_demo_dataset(root, seed)
     return {f: {p.name: read_image(p) for p in list_images(root / f)} for f in FOLDERS}
 
 
@@ -25,14 +25,14 @@ def made(tmp_path_factory):
     """Seeds 0, 0 and 1 with three pieces a photograph instead of sixty."""
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare, "NUM_PIECES", 3)
+        patch.setattr(demo, "NUM_PIECES", 3)
         return [make(root / name, seed) for name, seed in (("démo 画", 0), ("b", 0), ("c", 1))]
 
 
 @pytest.fixture(scope="module")
 def pictures():
     """Every photograph and its drawing, by name."""
-    photos = {Path(name).stem: prepare.read_photo(name) for name in PHOTOS}
+    photos = {Path(name).stem: demo.read_photo(name) for name in PHOTOS}
     return {stem: (photo, repaint(photo)) for stem, photo in photos.items()}
 
 
@@ -88,11 +88,9 @@ def test_no_training_piece_comes_near_the_strip_or_stands_in_both_domains(made, 
 
 
 def test_no_corner_is_used_twice(monkeypatch):
-    monkeypatch.setattr(prepare, "NUM_PIECES", 3)
+    monkeypatch.setattr(demo, "NUM_PIECES", 3)
     beyond = -TEST_SIDE - MARGIN
-    corners = prepare.train_corners(
-        TRAIN_SIDE + 1, TRAIN_SIDE + 2, beyond, np.random.default_rng(0)
-    )
+    corners = demo.train_corners(TRAIN_SIDE + 1, TRAIN_SIDE + 2, beyond, np.random.default_rng(0))
     assert sorted(corners) == [(y, x) for y in range(2) for x in range(3)]
 
 

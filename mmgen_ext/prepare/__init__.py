@@ -1,0 +1,1 @@
+"""From archives, folders and videos to data sets, and what there is to say about one."""

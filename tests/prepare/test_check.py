@@ -1,0 +1,128 @@
+"""A report on a data set: what is in it, what is wrong, what to do, and whether it can be used."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmgen_ext.prepare.check import colours, look_through
+from mmgen_ext.prepare.check_report import check_set
+
+
+@pytest.fixture
+def root(tmp_path, photos):
+    """trainA 6, trainB 6, testA 2, testB 2 of 140 x 150 pixels, all different."""
+    for letter, name in (("A", "coffee"), ("B", "astronaut")):
+        for i, (y, x) in enumerate((y, x) for y in (0, 120) for x in (0, 90, 180, 270)):
+            folder = tmp_path / "my set" / f"{'test' if i > 5 else 'train'}{letter}"
+            folder.mkdir(parents=True, exist_ok=True)
+            piece = Image.fromarray(photos[name][y : y + 140, x : x + 150])
+            piece.save(folder / f"{i}.png")
+    return tmp_path / "my set"
+
+
+def report(root, tmp_path):
+    return check_set(root, tmp_path / "sheet" / "samples.png")
+
+
+def row(text, folder):
+    line = next(line for line in text.splitlines() if line.startswith(f"| {folder} "))
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_a_good_set_is_counted_and_shown(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmgen_ext.prepare.check_report._FEW", 3)
+    said = report(root, tmp_path)
+    assert said.usable and said.text.endswith("Verdict: good")
+    assert row(said.text, "trainA")[:1] == ["6"]
+    assert row(said.text, "trainA")[2:] == ["150 x 140"] * 3 + ["0"] * 5
+    assert f"samples: {tmp_path / 'sheet' / 'samples.png'}" in said.text
+    width, height = Image.open(tmp_path / "sheet" / "samples.png").size
+    assert width == 1206 and height > 4 * 150
+
+
+def test_few_pictures_are_a_warning(root, tmp_path):
+    said = report(root, tmp_path)
+    assert said.usable and "Verdict: usable, with 2 warnings" in said.text
+    assert "trainA has only 6 pictures" in said.text
+
+
+def test_copies_and_versions_across_and_inside_are_named(root, tmp_path):
+    shutil.copy(root / "trainA" / "0.png", root / "testA" / "copy.png")
+    shutil.copy(root / "trainA" / "1.png", root / "trainA" / "again.png")
+    Image.open(root / "trainB" / "2.png").resize((130, 129)).save(root / "testB" / "small.jpg")
+    Image.open(root / "trainB" / "3.png").save(root / "trainB" / "other.jpg", quality=40)
+    shutil.copy(root / "trainA" / "4.png", root / "trainB" / "wrong.png")
+    said = report(root, tmp_path)
+    assert f"{root / 'testA' / 'copy.png'} = {root / 'trainA' / '0.png'}" in said.text
+    assert f"{root / 'testB' / 'small.jpg'} looks like {root / 'trainB' / '2.png'}" in said.text
+    assert f"{root / 'trainB' / 'wrong.png'} = {root / 'trainA' / '4.png'}" in said.text
+    assert row(said.text, "trainA")[-2:] == ["1", "0"]
+    assert row(said.text, "trainB")[-2:] == ["0", "1"]
+    for words in (
+        "trainA: 1 pictures are copies of others and 0 look like others",
+        "1 test pictures of A are trained on too",
+        "1 test pictures of B are trained on too",
+        "1 pictures are in both domains",
+    ):
+        assert words in said.text
+    assert said.usable
+
+
+def test_gray_and_tiny_pictures_are_counted(root, tmp_path):
+    Image.open(root / "trainA" / "0.png").convert("L").convert("RGB").save(root / "trainA/0.png")
+    Image.open(root / "trainA" / "1.png").resize((60, 300)).save(root / "trainA" / "1.png")
+    said = report(root, tmp_path)
+    assert row(said.text, "trainA")[-4:-2] == ["1", "1"]
+    assert "1 of 6 are gray among coloured ones" in said.text
+    assert "1 of 6 are tiny, less than 128 pixels" in said.text
+
+
+def test_a_broken_file_makes_it_unusable_and_is_named(root, tmp_path):
+    (root / "testB" / "text.jpg").write_text("hello")
+    said = report(root, tmp_path)
+    assert not said.usable
+    assert f"{root / 'testB' / 'text.jpg'}: not an image" in said.text
+    assert "Verdict: it cannot be trained on as it is\n  error: 1 broken files" in said.text
+
+
+def test_missing_and_empty_folders(root, tmp_path):
+    shutil.rmtree(root / "testA")
+    assert "there is no testA" in report(root, tmp_path).text
+    for path in (root / "trainB").iterdir():
+        path.unlink()
+    (root / "trainB" / "x.heic").touch()
+    said = report(root, tmp_path)
+    assert not said.usable and "trainB holds no picture that can be read" in said.text
+    assert "training does not read 1 .heic: make a set of them with own" in said.text
+    shutil.rmtree(root / "trainB")
+    said = report(root, tmp_path)
+    assert not said.usable and "trainB is missing" in said.text
+
+
+def test_a_single_folder_can_be_checked_before_it_becomes_a_set(root, tmp_path):
+    shutil.copytree(root / "trainA", tmp_path / "画")
+    said = report(tmp_path / "画", tmp_path)
+    assert said.usable and row(said.text, "画")[0] == "6" and "trainA" not in said.text
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no images in"):
+        report(tmp_path / "empty", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"prepare_data\.py monet2photo --out"):
+        report(tmp_path / "monet2photo", tmp_path)
+
+
+def test_colours_are_those_of_the_pixels(root):
+    for path in (root / "trainB").iterdir():
+        Image.fromarray(np.full((130, 130, 3), (255, 0, 0), np.uint8)).save(path)
+    folder = look_through(root).folders["trainB"]
+    mean, deviation = colours([folder])
+    assert np.allclose(mean, [53.24, 80.09, 67.20], atol=0.1) and np.allclose(deviation, 0, atol=1)
+
+
+def test_the_command_ends_with_the_verdict_as_its_status(root, tmp_path, tool, sentence):
+    result = tool("prepare_data", "check", root, "--out", tmp_path / "a.png")
+    assert result.code == 0 and (tmp_path / "a.png").is_file()
+    (root / "trainA" / "void.png").touch()
+    assert tool("prepare_data", "check", root, "--out", tmp_path / "a.png").code == 1
+    sentence(tool("prepare_data", "check", tmp_path / "none"), "no folder")
