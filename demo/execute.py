@@ -45,6 +45,8 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
         for output in joined:
             if output.output_type == "stream":
                 output.text = without_machine(output.text)
+            elif "text/plain" in output.get("data", {}):
+                output.data["text/plain"] = re.sub(" at 0x[0-9a-f]+", "", output.data["text/plain"])
         if cell.cell_type == "code":
             cell.outputs = joined
 
