@@ -28,6 +28,8 @@ EXTRAS = {
     "heic": ["pillow-heif>=0.18,<2"],
     "demo": ["gradio>=6,<7"],
     "tensorboard": ["tensorboard>=2.18,<3"],
+    # Jupyter, and what the notebooks of demo/ show beyond the rest.
+    "notebook": ["notebook>=7,<8", "av>=17,<19", "vintagify>=0.1.2,<0.2"],
 }
 # The formatter's output changes between minor versions of ruff. vintagify carries a trained
 # CycleGAN in its wheel: the test of reading others' weights. playwright drives the browser that is
@@ -39,6 +41,10 @@ TEST_TOOLS = [
     "ruff>=0.17,<0.18",
     "vintagify>=0.1.2,<0.2",
     "playwright>=1.49,<2",
+    # They execute the notebooks.
+    "nbclient>=0.10,<0.12",
+    "nbformat>=5.10,<6",
+    "ipykernel>=6.29,<8",
 ]
 
 # So that an installed package has its configs and command lines: python -m mmgen_ext lists them.
@@ -46,7 +52,8 @@ CONFIGS = "mmgen_ext.configs"
 SHIPPED = [CONFIGS, f"{CONFIGS}._base_", f"{CONFIGS}.cyclegan", "mmgen_ext.tools"]
 FILES = ["*.md", "*.yml", "*.sh"]
 
-TESTED = [need for extra in EXTRAS for need in EXTRAS[extra]]
+# The tests execute notebooks without Jupyter's page.
+TESTED = [need for extra in EXTRAS if extra != "notebook" for need in EXTRAS[extra]]
 
 setup(
     name="mmgen_ext",

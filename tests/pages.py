@@ -12,12 +12,6 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "configs" / "cyclegan").glob("*.md")),
 ]
-# Written elsewhere at the moment: nothing is said of them until they are there.
-PENDING = {
-    f"demo/{name}{language}.ipynb"
-    for name in ("01_install_check", "02_translate", "03_train_your_own", "04_many_styles")
-    for language in ("", "_zh-CN")
-}
 WORDS = "python|py|bash|torchrun|pip|conda|mpirun|srun|tensorboard|source|set|wsl"
 COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:{WORDS})(?: |$)")
 # What a reader sees: `# needs a network` behind a command, or on the line above it.
@@ -111,13 +105,6 @@ def pairs():
 
 def name_of(page):
     return page.relative_to(ROOT).as_posix()
-
-
-def is_pending(path):
-    return name_of(path) in PENDING
-
-
-OWN = [page for page in PAGES if not is_pending(page)]
 
 
 def tutorial_config():

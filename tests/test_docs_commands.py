@@ -10,10 +10,10 @@ import numpy as np
 import pages
 import pytest
 import torch
-from pages import OWN, ROOT, name_of, tutorial_config
+from pages import PAGES, ROOT, name_of, tutorial_config
 from PIL import Image
 
-EACH = pytest.mark.parametrize("page", OWN, ids=name_of)
+EACH = pytest.mark.parametrize("page", PAGES, ids=name_of)
 SMALL = "model.generator.base_channels=4 model.generator.num_blocks=1 data.workers_per_gpu=0"
 SMALL += " model.discriminator.base_channels=4 log_config.interval=1 report.min_seconds=1000"
 SMALL += " evaluation=None"
