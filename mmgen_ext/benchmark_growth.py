@@ -117,14 +117,14 @@ def too_large(
     """
     if torch.device(device if device != "auto" else "cpu").type != "cpu":
         return False
-    same = [
-        (p.size**2 * p.batch, r["mb"])
+    same = {
+        p.size**2 * p.batch: r["mb"]
         for p, r in found.items()
         if r is not None and p[:2] == point[:2]
-    ]
+    }
     if len(same) < 2:
         return False
-    (a, low), (b, high) = sorted(same)[-2:]
+    (a, low), (b, high) = sorted(same.items())[-2:]
     needed = high + (high - low) / (b - a) * (point.size**2 * point.batch - b)
     free = psutil.virtual_memory().available if free is None else free
     return needed * point.ranks > SAFE * free / 2**20

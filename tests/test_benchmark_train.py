@@ -101,6 +101,7 @@ def test_runs_that_would_not_fit_are_left_out():
     found = {
         benchmark_growth.Point("fp32", 1, 64, 1): dict(mb=1000),
         benchmark_growth.Point("fp32", 1, 128, 1): dict(mb=4000),
+        benchmark_growth.Point("fp32", 1, 64, 4): dict(mb=4000),  # as many pixels
         benchmark_growth.Point("bf16", 1, 128, 1): dict(mb=10**9),
     }
     too_large = benchmark_growth.too_large
