@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -41,6 +43,12 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\033[{COLOURS[colour]}m{text}\033[0m"
+
+
+def command(*words: object) -> str:
+    """A command to type, quoted as the system's shell wants it."""
+    parts = list(map(str, words))
+    return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)
 
 
 def new_parser(doc: str) -> argparse.ArgumentParser:

@@ -48,7 +48,7 @@ def test_a_sound_installation_is_described_and_takes_a_training_step(doctor, cap
     assert doctor.main() == 0
     out, err = capsys.readouterr()
     assert err == ""
-    for word in ("torch", "mmgen", "0.7.3", "cpu", "compiled ops", "repair ", "training step"):
+    for word in ("torch", "mmgen", "0.7.3", "cpu", "compiled ops", "repaired: ", "training step"):
         assert word in out
     assert "| training step" in out and "works on" in out
 

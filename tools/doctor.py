@@ -97,7 +97,9 @@ def describe_repairs() -> dict[str, str]:
 
     hint = f"no (only for StyleGAN2 and others: {CURE} --with-ops)"
     rows = {"compiled ops": "yes" if compat.has_compiled_ops() else hint}
-    return rows | {f"repair {name}": symptom for name, symptom in compat.active.items()}
+    return rows | {
+        f"repaired: {name}": f"without it, {symptom}" for name, symptom in compat.active.items()
+    }
 
 
 def train_one_step() -> str:
@@ -171,6 +173,7 @@ def main() -> int:
         failing = ", ".join(problems)
         print(f"error: training cannot work; failing: {failing}. Run: {CURE}", file=sys.stderr)
         return 1
+    print("All is in place. Next: python demo/run.py")
     return 0
 
 

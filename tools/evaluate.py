@@ -65,6 +65,10 @@ def main() -> int:
         args.device, args.precision, args.domains,
     )  # fmt: skip
     print(metrics_table(results))
+    print(
+        "KID, FID, cycle error (levels of 255): less is better; SSIM: 1 keeps everything. A "
+        "translation should beat its untranslated row."
+    )
     for line in protocol_lines(results):
         print(line)
     for note in notes:

@@ -97,7 +97,7 @@ def add_own(parser: argparse.ArgumentParser) -> None:
         "configs/cyclegan/NAME.py, where NAME is OUT's)")  # fmt: skip
     add("--test", type=test_part, default=0.1, metavar="PART|N", help="part or number of each kind "
         "that is kept from training, at least one (default: 0.1)")  # fmt: skip
-    add("--seed", type=int, default=0, help="of which these are (default: 0)")
+    add("--seed", type=int, default=0, help="random seed that decides which (default: 0)")
     add("--size", type=number, metavar="N", help="resize to this short side (default: not at all)")
     add("--every", type=number, default=10, metavar="N", help="of a video, look at every N-th "
         "frame; blurred and near-duplicate ones are left out (default: 10)")  # fmt: skip

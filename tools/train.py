@@ -43,7 +43,7 @@ def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     if args.dry_run:
-        print(dry_run(cfg, args.seed))
+        print(dry_run(cfg, args.seed, args.work_dir))
         return 0
     options = dict(seed=args.seed, deterministic=args.deterministic, device=args.device)
     options["launcher"] = args.launcher
@@ -53,7 +53,12 @@ def main() -> int:
         print(f"{stop}; continue with the same command and --resume auto", file=sys.stderr)
         return stop.exit_code
     if runner.rank == 0:
+        latest = Path(runner.work_dir, "latest.pth")
         print(f"done: {runner.work_dir}")
+        if Path(runner.work_dir, "report.html").is_file():
+            print(f"Look:      {Path(runner.work_dir, 'report.html')}")
+        print(f"Measure:   {cli.command('python', 'tools/evaluate.py', 'auto', latest)}")
+        print(f"Translate: {cli.command('python', 'tools/translate.py', 'auto', latest)} PICTURES")
     return 0
 
 

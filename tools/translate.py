@@ -190,7 +190,9 @@ def translate_many(translator: Translator, args: argparse.Namespace) -> int:
     )  # fmt: skip
     if found.kept:
         print(f"{len(found.kept)} already there; --overwrite translates them again")
-    print(f"{len(found.done)} translated to {to}: {out}")
+    if found.done or not found.kept:
+        where = found.done[0] if len(found.done) == 1 else out
+        print(f"{len(found.done)} translated to {to}: {where}")
     for line in found.notes:
         print(f"{cli.paint('note:', 'yellow')} {line}", file=sys.stderr)
     for reason in found.failed.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import warnings
 
 import cv2
 import torch
@@ -79,6 +80,8 @@ def build_loader(
         world_size: How many there are.
         pin_memory: Page-locked batches, for asynchronous copies to a GPU.
     """
+    # Workers wait for files: more than there are cores do no harm.
+    warnings.filterwarnings("ignore", "This DataLoader will create")
     collate_fn = default_collate
     if not isinstance(dataset, UnpairedImageDataset):
         dataset = Stream(dataset, seed)

@@ -128,9 +128,11 @@ def judge(findings: Findings) -> tuple[list[str], list[str]]:
         )
     for name, folder in findings.folders.items():
         warnings += _judge_folder(name, folder)
-        for found, what in ((findings.copies, "copies of others"), (findings.alike, "look-alikes")):
+        for found, what in ((findings.copies, "copies"), (findings.alike, "look-alikes")):
             if found[name]:
-                warnings.append(f"{name}: {len(found[name])} {what}: keep one of each")
+                pairs = [f"{path.name} and {other.name}" for path, other in found[name]]
+                shown = ", ".join(pairs[:3]) + (", ..." if len(pairs) > 3 else "")
+                warnings.append(f"{name}: {what}, of which one is enough: {shown}")
     return problems, warnings + (_judge_pair(findings) if findings.paired else [])
 
 

@@ -25,8 +25,8 @@ from .runner import TranslationRunner
 
 def find_start(
     cfg: Config, resume: str | None, name: str, logger: logging.Logger
-) -> tuple[Path, dict] | None:
-    """Which checkpoint a run starts from, and its content; None to start anew.
+) -> tuple[tuple[Path, dict] | None, list[str]]:
+    """Which checkpoint a run starts from, and its content, None to start anew; and warnings of it.
 
     Raises:
         ValueError: If the folder holds a run of another config, or no checkpoint of it is whole.
@@ -48,21 +48,21 @@ def find_start(
             logger.info("nothing to resume in %s: starting anew", folder)
         former = sorted(set(find_checkpoints(folder)) - set(by_age(folder)), key=iteration)
         if former:
-            text = "%s is of a former run in this folder; --resume %s would go back to that"
-            logger.warning(text, former[-1].name, former[-1])
-        return here
+            text = f"{former[-1].name} is of a former run in this folder; --resume {former[-1]} "
+            return here, [text + "would go back to that"]
+        return here, []
     if resume:
         content = read_checkpoint(resume)
         before = content.get("mmgen_ext", {}).get("config")
         for line in config_difference(before, plain_data(cfg)) if before else []:
             logger.warning("other than in %s:%s", resume, line)
-        return Path(resume), content
+        return (Path(resume), content), []
     if here:
-        logger.warning(
-            "starting anew in %s, which holds a run of %d iterations; --resume auto continues it",
-            *(folder, here[1]["meta"]["iter"]),
+        text = (
+            f"starting anew in {folder}, which holds a run of {here[1]['meta']['iter']} iterations"
         )
-    return None
+        return None, [f"{text}; --resume auto continues it"]
+    return None, []
 
 
 def start_from(runner: TranslationRunner, cfg: Config, found: tuple[Path, dict] | None) -> None:

@@ -106,7 +106,7 @@ def build_runner(
     logger, timestamp = start_log(Path(cfg.work_dir), cfg.get("log_level", "INFO"))
     if distributed.largest(restarted()):  # On several machines not all of them may know it.
         resume = "auto" if by_age(cfg.work_dir) else resume
-    found = distributed.on_main(lambda: find_start(cfg, resume, name, logger))
+    found, notes = distributed.on_main(lambda: find_start(cfg, resume, name, logger))
     environment, text = describe_environment(), config_text(cfg)
     logger.info("Environment:\n%s\n", environment)
     logger.info("Config:\n%s", text)
@@ -162,6 +162,8 @@ def build_runner(
     runner.timestamp = timestamp
     build_part("hooks", register_hooks, runner, cfg, validate)
     start_from(runner, cfg, found)
+    for note in notes:  # Again: what came first has scrolled away under config and hooks.
+        logger.warning(note)
     if distributed.rank() == 0:
         write_config(Path(cfg.work_dir), cfg, f"{name}.py")
     return runner
@@ -213,7 +215,7 @@ def check_numbers(cfg: Config) -> None:
         )
 
 
-def dry_run(cfg: Config, seed: int | None = None) -> str:
+def dry_run(cfg: Config, seed: int | None = None, work_dir: str | os.PathLike | None = None) -> str:
     """Build data and model and return what a run would do, without writing anything."""
     check_numbers(cfg)
     choose_seed(cfg, seed)
@@ -223,7 +225,8 @@ def dry_run(cfg: Config, seed: int | None = None) -> str:
     lines = [
         config_text(cfg),
         "",
-        f"work_dir: {cfg.get('work_dir') or 'work_dirs/' + config_name(cfg)}",
+        f"work_dir: {work_dir or cfg.get('work_dir') or 'work_dirs/' + config_name(cfg)}",
+        f"iterations: {cfg.total_iters}",
     ]
     for domain, paths in getattr(dataset, "paths", {}).items():
         passes = cfg.total_iters * batch / len(paths)
@@ -235,4 +238,5 @@ def dry_run(cfg: Config, seed: int | None = None) -> str:
     memory = describe_memory_of(model, cfg, dataset[0]) if is_ours(cfg.model) else None
     lines += [memory] if memory else []
     lines += [f"not done: {line}" for line in unused_requests(cfg)]
+    lines.append("To train: the same command without --dry-run")
     return "\n".join(lines)

@@ -61,7 +61,7 @@ def test_copies_and_versions_across_and_inside_are_named(root, tmp_path):
     assert row(said.text, "trainA")[-2:] == ["1", "0"]
     assert row(said.text, "trainB")[-2:] == ["0", "1"]
     for words in (
-        "trainA: 1 copies of others: keep one of each",
+        "trainA: copies, of which one is enough: ",
         "1 test pictures of A are trained on too",
         "1 test pictures of B are trained on too",
         "1 pictures are in both domains",

@@ -2,11 +2,15 @@
 
 import contextlib
 import sys
+import time
+from datetime import timedelta
 
 from mmcv.runner import HOOKS, Hook
 from mmcv.runner.dist_utils import master_only
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
+
+SMALL = "configs/cyclegan/cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"
 
 
 @HOOKS.register_module()
@@ -20,6 +24,7 @@ class ProgressHook(Hook):
     def __init__(self):
         self.stack = contextlib.ExitStack()
         self.bar = None
+        self.begin = 0.0
 
     @master_only
     def before_run(self, runner) -> None:
@@ -29,6 +34,17 @@ class ProgressHook(Hook):
             self.stack.enter_context(logging_redirect_tqdm([runner.logger]))
             bar = tqdm(total=runner.max_iters, initial=runner.iter, unit="iter", leave=False)
             self.bar = self.stack.enter_context(bar)
+
+    def before_train_iter(self, runner) -> None:
+        """After two iterations say how long all will take: the first log line may be far."""
+        if runner.inner_iter == 1:
+            self.begin = time.monotonic()
+        elif runner.inner_iter == 2 and runner.rank == 0:
+            seconds = time.monotonic() - self.begin
+            whole = timedelta(seconds=round(seconds * (runner.max_iters - runner.iter)))
+            runner.logger.info("an iteration takes %.1f s: about %s to the end", seconds, whole)
+            if whole > timedelta(days=2) and runner.model.device.type == "cpu":
+                runner.logger.warning("without a GPU that is long; a small config: %s", SMALL)
 
     def after_train_iter(self, runner) -> None:
         """Move the bar."""
