@@ -86,6 +86,16 @@ class Models:
             found.setdefault(path.relative_to(self._work_dirs).as_posix(), path)
         return {name: path for name, path in found.items() if name.isprintable()}
 
+    def preferred(self) -> str | None:
+        """What to begin with: the newest training's latest weights, or else the first of all."""
+        found = self.found()
+        runs = {
+            name: path.stat().st_mtime
+            for name, path in found.items()
+            if path.name == "latest.pth" and self._work_dirs in path.parents
+        }
+        return max(runs, key=runs.get) if runs else next(iter(found), None)
+
     def styles(self) -> list[str]:
         """Names of the models that are one style each: of a run its best or latest weights."""
         found = self.found()

@@ -109,7 +109,7 @@ class Page:
     def models(self, model, request: gr.Request):
         """What can be chosen now; what is chosen stays so."""
         names, styles = list(self.desk.models.found()), self.desk.models.styles()
-        chosen = model if model in names else next(iter(names), None)
+        chosen = model if model in names else self.desk.models.preferred()
         language = self.language(request)
         notice = "" if names else say(language, "no_models")
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -81,10 +82,11 @@ def growth(
     cfg = load_config(config, options)
     todo = list(points(sizes, batches, ranks, precisions))
     found: dict[Point, dict | None] = {}
-    for point in tqdm(todo, unit="run"):
-        found[point] = None if too_large(point, found, device) else _measure(
-            cfg, point, iters, device
-        )  # fmt: skip
+    # What was measured is shown, if the rest is stopped.
+    with contextlib.suppress(KeyboardInterrupt):
+        for point in tqdm(todo, unit="run"):
+            large = too_large(point, found, device)
+            found[point] = None if large else _measure(cfg, point, iters, device)
     if plot:
         _plot_growth(found, sizes[0], batches[0], Path(plot))
     table = PrettyTable([*Point._fields, "s/iteration", "peak MB"])
