@@ -158,6 +158,7 @@ def _plot_growth(found: Mapping[Point, dict | None], size: int, batch: int, path
             axis.xaxis.set_major_formatter("{x:g}")
             axis.xaxis.set_minor_formatter("")
             axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("{x:g}")
             axis.grid(alpha=0.3)
     axes[0][0].legend()
     save_plot(figure, path)

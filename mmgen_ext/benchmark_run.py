@@ -142,7 +142,7 @@ def measure_run(
     if ranks > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
         command = [*launcher, "--no-python", sys.executable, *command]
-    run_python(command)
+    run_python(command, max(1, torch.get_num_threads() // ranks))
     return json.loads((work_dir / "measured.json").read_text("utf-8"))
 
 
@@ -152,9 +152,9 @@ def quiet() -> dict:
     return dict(hooks, custom_hooks=[], checkpoint_config=None, evaluation=None)
 
 
-def run_python(arguments: list[str]) -> str:
-    """Run Python with arguments, its threads as many as here; return what it prints."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+def run_python(arguments: list[str], threads: int | None = None) -> str:
+    """Run Python with arguments, with as many threads as here for None; return what it prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads or torch.get_num_threads())}
     done = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, env=environment
     )
