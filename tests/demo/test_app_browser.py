@@ -64,7 +64,7 @@ def opened(browser, server):
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("response", lambda r: r.status >= 400 and faults.append(f"{r.status} {r.url}"))
         page.goto(server.url)
-        expect(page.locator("#model input")).to_have_value("vintagify", timeout=30_000)
+        expect(page.locator("#model input")).to_have_value("tiny/latest.pth", timeout=30_000)
         yield page
         before = list(faults)
         context.close()  # which breaks off what the page still waits for
