@@ -8,6 +8,8 @@ plain sum of 9 products, in bfloat16 about twice as much.
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Iterator
 
 import torch
@@ -19,6 +21,7 @@ _A = torch.tensor([[1.0, 1, 1, 0], [0, 1, -1, -1]])
 OF_TILE, OF_KERNEL, OF_RESULT = (torch.kron(m, m) for m in (_B, _G, _A))
 LEAST_CHANNELS = 64
 TILES = 256  # at once: what is computed of them stays in a processor's cache
+_rooms = threading.local()
 
 
 def is_for(kernel: Tensor, stride: int, padding: int, x: Tensor) -> bool:
@@ -51,6 +54,28 @@ def _strips(rows: int, width: int) -> Iterator[slice]:
     return (slice(begin, min(begin + step, rows)) for begin in range(0, rows, step))
 
 
+def _room(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Memory for what is computed of a strip, each time the same: it is still in the cache."""
+    rooms, key, size = _rooms.__dict__, (name, dtype), math.prod(shape)
+    if key not in rooms or rooms[key].numel() < size:
+        rooms[key] = torch.empty(size, dtype=dtype)
+    return rooms[key][:size].view(shape)
+
+
+def _times(transform: Tensor, tiles: Tensor, name: str) -> Tensor:
+    """The matrix (n, m) times tiles (m, ..., C), as (n, tiles, C) in the room `name`."""
+    out = _room(
+        name, (len(transform), tiles[0].numel() // tiles.shape[-1], tiles.shape[-1]), tiles.dtype
+    )
+    torch.mm(transform.to(tiles.dtype), tiles.view(len(tiles), -1), out=out.view(len(out), -1))
+    return out
+
+
+def _product(name: str, a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product of each frequency, in the room `name`."""
+    return torch.bmm(a, b, out=_room(name, (16, a.shape[1], b.shape[2]), a.dtype))
+
+
 def _frequencies(picture: Tensor, strip: slice, width: int) -> Tensor:
     """Tiles of a strip of a picture (H, W, C) as (16, tiles, C)."""
     rows, (y, x, c) = strip.stop - strip.start, picture.stride()
@@ -58,8 +83,12 @@ def _frequencies(picture: Tensor, strip: slice, width: int) -> Tensor:
         (4, 4, rows, width, picture.shape[2]), (y, x, 2 * y, 2 * x, c),
         picture.storage_offset() + 2 * strip.start * y,
     )  # fmt: skip
-    found = OF_TILE.to(picture.dtype) @ tiles.reshape(16, -1)
-    return found.view(16, rows * width, -1)
+    return _times(OF_TILE, _copied(tiles, "tiles").flatten(0, 1), "frequencies")
+
+
+def _copied(tiles: Tensor, name: str) -> Tensor:
+    """A view as contiguous numbers in the room `name`."""
+    return _room(name, tiles.shape, tiles.dtype).copy_(tiles)
 
 
 def _in_tiles(picture: Tensor, strip: slice) -> Tensor:
@@ -80,12 +109,12 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     """
     n, _, height, width = x.shape
     out = x.new_empty(n, height - 2, width - 2, kernel.shape[2])
-    columns, of_result = width // 2 - 1, OF_RESULT.to(x.dtype)
+    columns = width // 2 - 1
     for picture, result in zip(x.permute(0, 2, 3, 1), out, strict=True):
         for strip in _strips(height // 2 - 1, columns):
-            products = torch.bmm(_frequencies(picture, strip, columns), kernel)
+            products = _product("products", _frequencies(picture, strip, columns), kernel)
             target = _in_tiles(result, strip)
-            target.copy_((of_result @ products.flatten(1)).view(target.shape))
+            target.copy_(_times(OF_RESULT, products, "result").view(target.shape))
     return out.permute(0, 3, 1, 2)
 
 
@@ -104,18 +133,20 @@ def gradients(
     n, inside, height, width = x.shape
     grad_x = x.new_zeros(n, height, width, inside) if of_x else None
     grad_kernel = torch.zeros(kernel.shape) if of_kernel else None
-    columns, of_result = width // 2 - 1, OF_RESULT.t().to(x.dtype)
+    columns = width // 2 - 1
     for i, (picture, given) in enumerate(
         zip(x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1), strict=True)
     ):
         for strip in _strips(height // 2 - 1, columns):
-            products = of_result @ _in_tiles(given, strip).reshape(4, -1)
-            products = products.view(16, -1, kernel.shape[2])
+            results = _copied(_in_tiles(given, strip), "result").flatten(0, 1)
+            products = _times(OF_RESULT.t(), results, "products")
             if of_kernel:
                 tiles = _frequencies(picture, strip, columns)
-                grad_kernel += torch.bmm(tiles.transpose(1, 2), products)
+                of_strip = _product("kernel", tiles.transpose(1, 2), products)
+                grad_kernel += _room("float", kernel.shape, torch.float32).copy_(of_strip)
             if of_x:
-                _add_tiles(grad_x[i], torch.bmm(products, kernel.transpose(1, 2)), strip, columns)
+                back = _product("frequencies", products, kernel.transpose(1, 2))
+                _add_tiles(grad_x[i], back, strip, columns)
     if of_kernel:
         taps = OF_KERNEL.t() @ grad_kernel.flatten(1)
         grad_kernel = taps.view(3, 3, *kernel.shape[1:]).permute(3, 2, 0, 1)
@@ -125,8 +156,7 @@ def gradients(
 def _add_tiles(total: Tensor, frequencies: Tensor, strip: slice, width: int) -> None:
     """Add the transpose of _frequencies to `total` (H, W, C); neighbouring tiles overlap."""
     rows = strip.stop - strip.start
-    tiles = OF_TILE.t().to(total.dtype) @ frequencies.flatten(1)
-    tiles = tiles.view(2, 2, 2, 2, rows, width, -1)
+    tiles = _times(OF_TILE.t(), frequencies, "tiles").view(2, 2, 2, 2, rows, width, -1)
     halves = total.unflatten(1, (-1, 2)).unflatten(0, (-1, 2))  # (H/2, 2, W/2, 2, C)
     for a in range(2):
         for b in range(2):
