@@ -1,7 +1,7 @@
 """Translate pictures and videos in the browser, and watch trainings, on this machine alone.
 
 Example:
-    python demo/app.py --styles published_styles
+    python demo/app.py --styles work_dirs/styles
 """
 
 from __future__ import annotations

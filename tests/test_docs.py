@@ -63,6 +63,17 @@ def test_links_and_pictures_lead_somewhere(page):
             assert fragment in pages.headings(pages.read(target)), f"{path}#{fragment}"
 
 
+# Commands -----------------------------------------------------------------------------------------
+
+
+@EACH
+def test_what_a_command_writes_does_not_dirty_the_checkout(page):
+    written = re.compile(r"(?:--out |(?:publish|export|convert)\.py \S+ \S+ |> )([\w/\\.]+)")
+    for command in pages.commands(pages.read(page)):
+        for path in written.findall(command.text.replace("auto ", "")):
+            assert path.startswith(("work_dirs", "data/")) or path.isupper(), command.text
+
+
 # Keys ---------------------------------------------------------------------------------------------
 
 

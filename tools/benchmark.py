@@ -2,7 +2,7 @@
 
 Examples:
     python tools/benchmark.py train configs/cyclegan/mine.py --threads 2
-    python tools/benchmark.py growth configs/cyclegan/mine.py --sizes 128 64 256 --plot growth.png
+    python tools/benchmark.py growth CONFIG --sizes 64 128 --plot work_dirs/growth.png
     python tools/benchmark.py loader configs/cyclegan/mine.py --images 100 10000
 """
 

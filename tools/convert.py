@@ -1,8 +1,8 @@
 """Write anyone's CycleGAN weights as ours: under our names, with a config, all directions.
 
 Example:
-    python tools/convert.py latest_net_G.pth horse2zebra.pth --to-domain zebra
-    python tools/translate.py auto horse2zebra.pth photos
+    python tools/convert.py latest_net_G.pth work_dirs/horse2zebra.pth --to-domain zebra
+    python tools/translate.py auto work_dirs/horse2zebra.pth photos
 """
 
 import argparse

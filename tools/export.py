@@ -1,8 +1,8 @@
 """Export a trained generator to ONNX, checked against PyTorch on photographs of three sizes.
 
 Example:
-    python tools/export.py auto work_dirs/NAME/latest.pth photo2monet.onnx --to monet
-    python tools/translate.py auto photo2monet.onnx photos
+    python tools/export.py auto work_dirs/NAME/latest.pth work_dirs/photo2monet.onnx --to monet
+    python tools/translate.py auto work_dirs/photo2monet.onnx photos
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Make a small file of one direction, to translate with and to pass on.
 
 Example:
-    python tools/publish.py work_dirs/NAME/latest.pth photo2monet.safetensors --to monet
-    python tools/translate.py auto photo2monet-1a2b3c4d.safetensors photos
+    python tools/publish.py work_dirs/NAME/latest.pth work_dirs/photo2monet.safetensors --to monet
+    python tools/translate.py auto work_dirs/photo2monet-1a2b3c4d.safetensors photos
 """
 
 import argparse

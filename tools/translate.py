@@ -2,9 +2,9 @@
 
 Examples:
     python tools/translate.py CONFIG work_dirs/NAME/latest.pth photo.jpg holidays/ --to monet
-    python tools/translate.py auto photo2monet film.mp4 --out film_monet.mp4 --stabilise
-    python tools/translate.py auto vintagify - < photo.jpg > vintage.png
-    python tools/translate.py auto published_styles/ photo.jpg
+    python tools/translate.py auto photo2monet film.mp4 --out work_dirs/film_monet.mp4 --stabilise
+    python tools/translate.py auto vintagify - < photo.jpg > work_dirs/vintage.png
+    python tools/translate.py auto work_dirs/styles photo.jpg
 """
 
 import argparse
