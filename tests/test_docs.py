@@ -1,6 +1,7 @@
 """The documentation: links lead somewhere, both languages say the same, every key is explained."""
 
 import inspect
+import json
 import re
 
 import pages
@@ -49,6 +50,19 @@ def test_both_languages_name_the_same_keys_and_options(pair):
 def test_pages_of_both_languages_lead_to_each_other(pair):
     for page, other in (pair, pair[::-1]):
         assert f"]({other.name})" in "\n".join(pages.read(page).splitlines()[:4])
+
+
+CHINESE = [*(page for _, page in PAIRS), *sorted((ROOT / "demo").glob("*_zh-CN.ipynb"))]
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=name_of)
+def test_no_line_breaks_between_two_chinese_characters(page):
+    """A browser shows a line break as a space, which has no place there."""
+    text = pages.read(page)
+    if page.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    assert not re.findall(r".{,9}[\u4e00-\u9fff]\n *[\u4e00-\u9fff].{,9}", text)
 
 
 # Links --------------------------------------------------------------------------------------------
