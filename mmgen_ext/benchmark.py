@@ -29,6 +29,7 @@ from .inference.translate import translate_files
 from .inference.translator import Translator
 from .inference.weights import build_generators
 from .pictures import tensor_to_images
+from .words import counted
 
 
 def translate(config: str | os.PathLike, sizes: Sequence[int], seconds: float) -> str:
@@ -79,7 +80,7 @@ def video(config: str | os.PathLike, clip: str | os.PathLike, frames: int) -> st
                     t, clip, folder / "out.mp4", end=end, stabilise=s
                 )
         table = PrettyTable(["", "frames/s", "x mmgen"])
-        table.title = f"{info.width} x {info.height}, {frames} frames, {_machine()}"
+        table.title = f"{info.width} x {info.height}, {counted(frames, 'frame')}, {_machine()}"
         times = {title: _time(run) for title, run in rows.items()}
         first = next(iter(times.values()))
         done = min(frames, info.num_frames or frames)
@@ -299,4 +300,4 @@ def _precisions() -> list[str]:
 
 
 def _machine() -> str:
-    return f"CPU, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+    return f"CPU, {counted(torch.get_num_threads(), 'thread')}, PyTorch {torch.__version__}"

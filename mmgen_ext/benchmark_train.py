@@ -38,6 +38,7 @@ from .models.chain import plain_layers
 from .models.precision import PRECISIONS
 from .training.speed import make_fast
 from .training.update import Update
+from .words import counted
 
 THEIRS = "mmgen"
 
@@ -226,7 +227,8 @@ def _step_table(kinds: list[str], result: Mapping) -> PrettyTable:
     table = PrettyTable([*head, *PARTS, "rest"])
     table.title = (
         f"{result['size']} x {result['size']}, batch {result['batch']}, {result['device']}, "
-        f"{result['threads']} threads, PyTorch {result['torch']}, median of {result['rounds']}"
+        f"{counted(result['threads'], 'thread')}, PyTorch {result['torch']}, "
+        f"median of {result['rounds']}"
     )
     for kind in kinds:
         taken = result[f"{kind}_s"]

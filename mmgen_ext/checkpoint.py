@@ -241,8 +241,8 @@ def newest_whole(
             warn(f"not used: {error}")
     if paths:
         raise ValueError(
-            f"none of the {len(paths)} checkpoints in {work_dir} can be used. Delete them to start "
-            f"anew, or name another with --resume CKPT"
+            f"none of the checkpoints in {work_dir} can be used. Delete them "
+            f"to start anew, or name another with --resume CKPT"
         )
     return None
 

@@ -82,7 +82,11 @@ def describe_devices() -> dict[str, str]:
     """The devices that PyTorch can use."""
     import torch
 
-    devices = {"cpu": f"{torch.get_num_threads()} threads, {os.cpu_count()} cores"}
+    from mmgen_ext.words import counted
+
+    devices = {
+        "cpu": f"{counted(torch.get_num_threads(), 'thread')}, {counted(os.cpu_count(), 'core')}"
+    }
     for i in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(i)
         devices[f"cuda:{i}"] = f"{card.name}, {card.total_memory / 2**30:.0f} GiB"

@@ -38,6 +38,7 @@ from mmgen_ext.inference.translate import translate_files
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.inference.weights import WEIGHTS
 from mmgen_ext.inference.zoo import find_entry
+from mmgen_ext.words import counted
 
 
 def size(text: str) -> int | None:
@@ -165,7 +166,7 @@ def make_sheets(args: argparse.Namespace) -> int:
             failed[source] = str(error)
             continue
         failed |= unusable
-        print(f"{source} in {len(styles) - len(unusable)} styles: {target}")
+        print(f"{source} in {counted(len(styles) - len(unusable), 'style')}: {target}")
     for reason in failed.values():
         print(f"{cli.paint('failed:', 'red')} {reason}", file=sys.stderr)
     return 1 if failed else 0
@@ -232,7 +233,7 @@ def run(args: argparse.Namespace) -> int:
             translator, int(args.inputs[0]), args.to, args.size, args.out, args.compare,
             args.stabilise, args.quality, args.codec,
         )  # fmt: skip
-        print(f"{frames} frames translated" + (f": {args.out}" if args.out else ""))
+        print(f"{counted(frames, 'frame')} translated" + (f": {args.out}" if args.out else ""))
         return 0
     return translate_many(translator, args)
 

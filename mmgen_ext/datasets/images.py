@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..files import replacing
 from ..progress import in_threads
+from ..words import counted
 from .looks import look_at
 
 IMAGE_SUFFIXES = [
@@ -214,7 +215,7 @@ def check_images(paths: Sequence[Path], channels: int = 3) -> None:
 def list_broken(broken: Sequence[tuple[Path, str]]) -> str:
     """One line for each (path, what is wrong), under their count."""
     lines = "".join(f"\n  {path}: {error}" for path, error in broken)
-    return f"{len(broken)} broken image{'s' if len(broken) > 1 else ''}:{lines}"
+    return f"{counted(len(broken), 'broken image')}:{lines}"
 
 
 def _stamp(path: Path) -> list[int]:

@@ -13,6 +13,7 @@ from mmgen.datasets.pipelines import Compose
 from torch.utils.data import Dataset
 
 from ..registry import DATASETS
+from ..words import counted
 from .cache import CachedPixels, cached_pixels, fixed_steps
 from .images import list_broken, list_images, scan_images
 from .known import how_to_get
@@ -207,8 +208,8 @@ def _warn_of_leaks(train: dict[Path, str], test_folder: Path, channels: int) -> 
         lines = "".join(f"\n  {a} = {b}" for a, b in pairs[:20])
         more = f"\n  and {len(pairs) - 20} more" if len(pairs) > 20 else ""
         print_log(
-            f"{len(pairs)} test pictures of {test_folder} are also trained on, so tests on them "
-            f"say nothing:{lines}{more}",
+            f"also trained on: {counted(len(pairs), 'test picture')} of {test_folder}. Tests on "
+            f"what was trained on say nothing:{lines}{more}",
             "mmgen",
             logging.WARNING,
         )

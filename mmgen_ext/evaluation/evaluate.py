@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..inference.translator import Translator
+from ..words import counted
 from . import metrics
 from .features import Extractor
 from .image_sets import Preparation
@@ -198,9 +199,9 @@ def check_counts(
     ):
         if len(paths) < metrics.LEAST_IMAGES:
             raise ValueError(
-                f"domain {domain!r} has {len(paths)} pictures {what}; KID and FID need at least "
-                f"{metrics.LEAST_IMAGES}, and a hundred to mean much. Put more into its folder, or "
-                f"compare with those of the other split (reference: test or train)"
+                f"domain {domain!r} has {counted(len(paths), 'picture')} {what}; KID and FID need "
+                f"at least {metrics.LEAST_IMAGES}, and a hundred to mean much. Put more into its "
+                f"folder, or compare with those of the other split (reference: test or train)"
             )
 
 

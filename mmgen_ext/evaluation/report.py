@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from prettytable import PrettyTable
 
+from ..words import counted
+
 
 def metrics_table(results: Mapping[str, Mapping]) -> str:
     """A table of the directions, each above the bounds of its scale.
@@ -33,7 +35,7 @@ def protocol_lines(results: Mapping[str, Mapping]) -> list[str]:
     for result in results.values():
         p = result["protocol"]
         a, b = p["domains"]
-        iteration = f" after {p['iteration']} iterations" if p["iteration"] else ""
+        iteration = f" after {counted(p['iteration'], 'iteration')}" if p["iteration"] else ""
         lines.append(
             f"to {result['target']}: {p['num_source']} {result['source']} pictures, "
             f"{p['resize']}, against {p['num_reference']} of the {p['reference']} pictures of "

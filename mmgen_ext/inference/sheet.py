@@ -95,7 +95,7 @@ def contact_sheet(
             failed[path] = str(error)
     if not made:
         reasons = "".join(f"\n  {reason}" for reason in failed.values())
-        raise ValueError(f"none of {len(failed)} models can be used:{reasons}")
+        raise ValueError(f"none of the models can be used:{reasons}")
     labels = _label({path: domain for path, (domain, _) in made.items()})
     return style_sheet(image, {labels[path]: result for path, (_, result) in made.items()}), failed
 

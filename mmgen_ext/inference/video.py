@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..words import counted
 from .finish import Finish, FrameTranslator
 from .overlap import Ahead, Behind, Interrupts
 from .video_reader import Frame, VideoReader
@@ -48,7 +49,7 @@ class VideoInterrupted(KeyboardInterrupt):
 
     def __init__(self, report: VideoReport):
         super().__init__(
-            f"{report.num_frames} frames ({report.seconds:.2f} s) are in {report.target}"
+            f"{counted(report.num_frames, 'frame')} ({report.seconds:.2f} s) are in {report.target}"
         )
         self.report = report
 

@@ -10,6 +10,7 @@ import numpy as np
 from prettytable import PrettyTable
 
 from ..pictures import write_image
+from ..words import counted
 from .check import TINY, Findings, Folder, colours, look_through
 from .check_sheet import sample_sheet
 
@@ -118,13 +119,14 @@ def judge(findings: Findings) -> tuple[list[str], list[str]]:
             problems.append(f"{name} {what}: put pictures of that kind there")
         elif len(folder.looks) < _FEW:
             warnings.append(
-                f"{name} has only {len(folder.looks)} pictures: a few hundred make a good start"
+                f"{name} has only {counted(len(folder.looks), 'picture')}: a few hundred make a "
+                f"good start"
             )
     broken = sum(len(folder.broken) for folder in findings.folders.values())
     if broken:
         problems.append(
-            f"{broken} broken files: remove or replace them, or train with --cfg-options "
-            f"data.train.on_error=skip"
+            f"{counted(broken, 'broken file')}: remove or replace what is broken, or train with "
+            f"--cfg-options data.train.on_error=skip"
         )
     for name, folder in findings.folders.items():
         warnings += _judge_folder(name, folder)
@@ -170,12 +172,12 @@ def _judge_pair(findings: Findings) -> list[str]:
         leaks = sum(len(findings.copies[k]) + len(findings.alike[k]) for k in pairs)
         if leaks:
             warnings.append(
-                f"{leaks} test pictures of {letter} are trained on too, or nearly: tests on them "
-                f"say little; remove them from one side"
+                f"{counted(leaks, 'test picture')} of {letter} in training too, or nearly: tests "
+                f"on what was trained on say little; keep it on one side"
             )
     both = len(findings.copies.get("A B", []))
     if both:
-        warnings.append(f"{both} pictures are in both domains: sort them into one")
+        warnings.append(f"{counted(both, 'picture')} in both domains: sort into one")
     return warnings
 
 
@@ -184,7 +186,7 @@ def verdict(problems: Sequence[str], warnings: Sequence[str]) -> str:
     if problems:
         title = "Verdict: it cannot be trained on as it is"
     elif warnings:
-        title = f"Verdict: usable, with {len(warnings)} warning{'s' if len(warnings) > 1 else ''}"
+        title = f"Verdict: usable, with {counted(len(warnings), 'warning')}"
     else:
         return "Verdict: good"
     lines = [f"error: {line}" for line in problems] + [f"warning: {line}" for line in warnings]

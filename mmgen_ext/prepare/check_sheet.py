@@ -9,6 +9,7 @@ import numpy as np
 from ..datasets.images import read_image
 from ..inference.labels import text_lines
 from ..pictures import resize_image
+from ..words import counted
 from .check import Findings
 
 _SIDE = 144  # pixels of a sample's long side
@@ -27,12 +28,12 @@ def sample_sheet(findings: Findings) -> np.ndarray:
     for name, folder in findings.folders.items():
         paths = list(folder.looks)
         places = np.linspace(0, len(paths) - 1, min(_COLUMNS, len(paths))).round().astype(int)
-        rows += _row(f"{name}: {len(folder.paths)} pictures", [paths[i] for i in places])
+        rows += _row(f"{name}: {counted(len(folder.paths), 'picture')}", [paths[i] for i in places])
     for kind, words in ((findings.copies, "the same"), (findings.alike, "nearly the same")):
         for key, pairs in kind.items():
             where = f"in {' and '.join(key.split(' '))}" if findings.paired else ""
             shown = [path for pair in pairs[: _COLUMNS // 2] for path in pair]
-            rows += _row(f"{words} {where}: {len(pairs)} pairs", shown)
+            rows += _row(f"{words} {where}: {counted(len(pairs), 'pair')}", shown)
     return np.concatenate(rows)
 
 

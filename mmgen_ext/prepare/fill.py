@@ -12,6 +12,7 @@ import numpy as np
 from ..datasets.images import read_image
 from ..pictures import resize_image, write_image
 from ..progress import in_threads
+from ..words import counted
 from .sources import CONVERTED, HEIC, Domain
 
 _RESIZED_AS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -50,7 +51,9 @@ def fill(
     for _ in in_threads(put, range(len(domain.paths)), f"writing {letter}"):
         pass
     if link and copied:
-        return [f"{len(copied)} pictures of {letter} were copied: no hard links to {part.parent}"]
+        return [
+            f"copied {counted(len(copied), 'picture')} of {letter}: no hard links to {part.parent}"
+        ]
     return []
 
 

@@ -12,6 +12,7 @@ from ..datasets.looks import distinct, look_at
 from ..inference.video_reader import VideoReader
 from ..pictures import resize_image, write_image
 from ..progress import progress
+from ..words import counted
 
 _BLURRED = 0.35  # of the clip's median sharpness
 _SIDE = 512  # pixels, to which a frame is reduced before its sharpness is measured
@@ -57,8 +58,8 @@ def extract_frames(video: Path, folder: Path, every: int) -> tuple[dict[Path, di
             path.unlink()
     blurred, copies = len(paths) - len(good), len(good) - len(kept)
     note = (
-        f"{video}: {total} frames, {len(paths)} looked at; {blurred} blurred and {copies} "
-        f"near-duplicates left out, {len(kept)} kept" + (f" ({damage})" if damage else "")
+        f"{video}: {counted(total, 'frame')}, {len(paths)} looked at; {blurred} blurred and "
+        f"{copies} near-duplicates left out, {len(kept)} kept" + (f" ({damage})" if damage else "")
     )
     return {paths[number]: looks[number] for number in sorted(kept)}, note
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.images import list_broken
+from ..words import counted
 from .fill import fill
 from .get import Made
 from .leaf_config import check_names, domain_names, write_leaf
@@ -81,8 +82,8 @@ def make_own(
             for path, domain, letter in zip(paths, domains, "AB", strict=True):
                 if len(domain.groups) < 2:
                     raise ValueError(
-                        f"{path}: {len(domain.groups)} usable pictures; expected at least 2, one "
-                        f"to train on and one to try it on"
+                        f"{path}: {counted(len(domain.groups), 'usable picture')}; expected at "
+                        f"least 2, one to train on and one to try it on"
                     )
                 test = split(domain.groups, choices.test, rng)
                 if not test:
@@ -135,7 +136,9 @@ def split(groups: Sequence[int], test: float, rng: np.random.Generator) -> set[i
     count = len(groups)
     wanted = max(1, round(test * count)) if test < 1 else int(test)
     if wanted >= count:
-        raise ValueError(f"--test {wanted} of {count} pictures would leave none to train on")
+        raise ValueError(
+            f"--test {wanted} of {counted(count, 'picture')} would leave none to train on"
+        )
     members = collections.defaultdict(list)
     for number, group in enumerate(groups):
         members[group].append(number)

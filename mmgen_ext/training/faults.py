@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..checkpoint import write_checkpoint
 from ..config import plain_data
+from ..words import counted
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -26,9 +27,10 @@ def describe_memory(error: BaseException, device: torch.device, done: int) -> st
     """What to lower, with what was asked for."""
     text = (str(error).strip().splitlines() or ["MemoryError"])[0]
     return (
-        f"out of memory on {device} after {done} iterations ({text}). Lower data.samples_per_gpu "
-        f"(accumulate_iters=N makes the same step of N smaller batches), the crop in the "
-        f"train_pipeline, or model.generator.base_channels; then go on with --resume auto"
+        f"out of memory on {device} after {counted(done, 'iteration')} ({text}). Lower "
+        f"data.samples_per_gpu (accumulate_iters=N makes the same step of N smaller batches), the "
+        f"crop in the train_pipeline, or model.generator.base_channels; then go on "
+        f"with --resume auto"
     )
 
 

@@ -16,6 +16,7 @@ from mmcv.utils import get_logger
 
 from ..config import config_text, plain_data
 from ..files import remove_rests, replacing
+from ..words import counted
 from .distributed import rank
 
 # What decides the bits of a training. All else may change when a run is continued: its length,
@@ -160,7 +161,7 @@ def describe_environment() -> str:
         "mmgen_ext": __version__,
         "mmgen": mmgen.__version__,
         "mmcv": f"{mmcv.__version__}, compiled ops: {compat.has_compiled_ops()}",
-        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "torch": f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}",
         "torchvision": torchvision.__version__,
         "numpy": numpy.__version__,
         "opencv": cv2.__version__,

@@ -26,6 +26,7 @@ from ..checkpoint import (
 )
 from ..config import plain_data
 from ..files import link_or_copy
+from ..words import counted
 from . import distributed, state
 from .faults import describe_memory, file_names, is_out_of_memory, save_batch
 from .hooks.checkpoint import SaveHook
@@ -171,8 +172,8 @@ class TranslationRunner(IterBasedRunner):
                 raise
             raise ValueError(
                 f"loader worker {dead[1]} was killed, perhaps because memory ran out, after "
-                f"{self.iter} iterations. Go on with --resume auto; fewer take less memory: "
-                f"--cfg-options data.workers_per_gpu=1"
+                f"{counted(self.iter, 'iteration')}. Go on with --resume auto; fewer take less "
+                f"memory: --cfg-options data.workers_per_gpu=1"
             ) from error
 
     def _save_before_leaving(self) -> None:
@@ -262,7 +263,9 @@ class TranslationRunner(IterBasedRunner):
         """
         check_equal(self.model.module)
         if not all(bool(p.isfinite().all()) for p in self.model.module.parameters()):
-            text = f"the weights after {done} iterations are not finite: they are not saved"
+            text = (
+                f"the weights after {counted(done, 'iteration')} are not finite: they are not saved"
+            )
             if done >= self.max_iters or self.stop_signal:
                 raise ValueError(text)
             self.logger.warning(text)
@@ -350,7 +353,7 @@ class TranslationRunner(IterBasedRunner):
                 f"checkpoint {name} cannot be resumed: its state does not fit the config "
                 f"({type(error).__name__}: {error})"
             ) from error
-        self.logger.info("resumed from %s after %d iterations", name, self.iter)
+        self.logger.info("resumed from %s after %s", name, counted(self.iter, "iteration"))
 
     def _restore(self, content: dict) -> None:
         device, rank = self.model.device, distributed.rank()

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from ..words import counted
+
 
 class Interrupted(Exception):
     """The run was asked to stop, finished its iteration and saved it.
@@ -19,7 +21,9 @@ class Interrupted(Exception):
     """
 
     def __init__(self, number: int, done: int):
-        super().__init__(f"stopped by {signal.Signals(number).name} after {done} iterations, saved")
+        super().__init__(
+            f"stopped by {signal.Signals(number).name} after {counted(done, 'iteration')}, saved"
+        )
         self.exit_code = 128 + number
 
 

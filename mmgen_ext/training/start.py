@@ -18,6 +18,7 @@ from ..checkpoint import (
     write_pointer,
 )
 from ..config import plain_data
+from ..words import counted
 from . import distributed
 from .run_dir import check_same_config, config_difference
 from .runner import TranslationRunner
@@ -59,7 +60,8 @@ def find_start(
         return (Path(resume), content), []
     if here:
         text = (
-            f"starting anew in {folder}, which holds a run of {here[1]['meta']['iter']} iterations"
+            f"starting anew in {folder}, which holds a run of "
+            f"{counted(here[1]['meta']['iter'], 'iteration')}"
         )
         return None, [f"{text}; --resume auto continues it"]
     return None, []

@@ -18,6 +18,7 @@ from ..checkpoint import (
 )
 from ..config import config_text, is_ours, plain_data
 from ..datasets import build_loader
+from ..words import counted
 from . import distributed
 from .build import (
     build_part,
@@ -175,7 +176,8 @@ def describe_step(cfg: Config, optimizers: Mapping) -> str:
     pieces = cfg.get("accumulate_iters", 1)
     rates = ", ".join(f"{k} {o.param_groups[0]['lr']:g}" for k, o in optimizers.items())
     return (
-        f"a step takes {ranks * batch * pieces} pictures of each domain: {ranks} processes x "
+        f"a step takes {counted(ranks * batch * pieces, 'picture')} of each domain: "
+        f"{counted(ranks, 'process')} x "
         f"{batch} (samples_per_gpu) x {pieces} (accumulate_iters). Learning rates are the "
         f"config's, not scaled by that: {rates}"
     )
@@ -230,7 +232,7 @@ def dry_run(cfg: Config, seed: int | None = None, work_dir: str | os.PathLike | 
     ]
     for domain, paths in getattr(dataset, "paths", {}).items():
         passes = cfg.total_iters * batch / len(paths)
-        lines.append(f"{domain}: {len(paths)} images, each seen {passes:.1f} times")
+        lines.append(f"{domain}: {counted(len(paths), 'image')}, each seen {passes:.1f} times")
     for part, network in model.named_children():
         count = sum(parameter.numel() for parameter in network.parameters())
         if count:

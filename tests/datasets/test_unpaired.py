@@ -68,7 +68,7 @@ def test_pictures_in_training_and_in_testing_are_reported(root, caplog):
     shutil.copy(next((root / "trainB").glob("*.png")), root / "testB" / "again.png")
     with caplog.at_level("WARNING", "mmgen"):
         build(root)
-    assert "1 test pictures" in caplog.text and "again.png" in caplog.text
+    assert "also trained on: 1 test picture of" in caplog.text and "again.png" in caplog.text
 
 
 def test_missing_root_and_folders_are_explained(tmp_path):

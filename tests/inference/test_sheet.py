@@ -126,7 +126,7 @@ def test_asked_for_domain_is_made_and_those_without_it_are_listed(styles, pictur
 
 
 def test_sheet_of_broken_models_alone_gets_a_sentence(styles, picture):
-    with pytest.raises(ValueError, match=r"none of 1 models can be used:\n  .*broken\.pt"):
+    with pytest.raises(ValueError, match=r"none of the models can be used:\n  .*broken\.pt"):
         contact_sheet([styles / "broken.pt"], picture)
 
 

@@ -62,9 +62,9 @@ def test_copies_and_versions_across_and_inside_are_named(root, tmp_path):
     assert row(said.text, "trainB")[-2:] == ["0", "1"]
     for words in (
         "trainA: copies, of which one is enough: ",
-        "1 test pictures of A are trained on too",
-        "1 test pictures of B are trained on too",
-        "1 pictures are in both domains",
+        "1 test picture of A in training too",
+        "1 test picture of B in training too",
+        "1 picture in both domains",
     ):
         assert words in said.text
     assert said.usable
@@ -84,7 +84,7 @@ def test_a_broken_file_makes_it_unusable_and_is_named(root, tmp_path):
     said = report(root, tmp_path)
     assert not said.usable
     assert f"{root / 'testB' / 'text.jpg'}: not an image" in said.text
-    assert "Verdict: it cannot be trained on as it is\n  error: 1 broken files" in said.text
+    assert "Verdict: it cannot be trained on as it is\n  error: 1 broken file: " in said.text
 
 
 def test_missing_and_empty_folders(root, tmp_path):

@@ -123,7 +123,7 @@ def test_links_are_made_where_files_stay_as_they_are(sources, tmp_path, monkeypa
 
     monkeypatch.setattr(os, "link", no_links)
     made = make(sources, tmp_path / "other", link=True)
-    assert made.notes[-1].startswith("10 pictures of B were copied: no hard links")
+    assert made.notes[-1].startswith("copied 10 pictures of B: no hard links")
     assert made.counts["trainA"] == 11
 
 
@@ -295,5 +295,5 @@ def test_two_videos_become_a_set(film, tmp_path, photos):
     assert load_config(tmp_path / "mine.py").domains == ["film_画", "second"]
     assert all(path.suffix == ".jpg" for path in made.root.rglob("*.*"))
     shutil.rmtree(made.root)
-    with pytest.raises(ValueError, match="1 usable pictures"):
+    with pytest.raises(ValueError, match="1 usable picture;"):
         make_own([film, second], tmp_path / "x", tmp_path / "x.py", choices=Choices(every=100))

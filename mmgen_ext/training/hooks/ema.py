@@ -6,6 +6,7 @@ import torch
 from mmcv.runner import HOOKS, Hook
 from torch import nn
 
+from ...words import counted
 from ..synchronize import unwrapped
 
 
@@ -35,7 +36,8 @@ class GeneratorEMAHook(Hook):
         if restored:
             averages.load_state_dict(restored)
         elif runner.iter:
-            runner.logger.info("averaged weights begin anew after %d iterations", runner.iter)
+            begin = counted(runner.iter, "iteration")
+            runner.logger.info("averaged weights begin anew after %s", begin)
         runner.averages, runner.average_updates = averages, updates if restored else 0
         self.pairs = [list(network.parameters()) for network in (averages, live)]
         self.buffers = [list(network.buffers()) for network in (averages, live)]

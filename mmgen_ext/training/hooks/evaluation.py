@@ -13,6 +13,7 @@ from ...evaluation.features import Extractor
 from ...evaluation.image_sets import Preparation, find_images
 from ...evaluation.report import metrics_table
 from ...inference.translator import Translator
+from ...words import counted
 from .. import distributed
 from ..records import append_record
 from .ema import generators_to_look_at
@@ -125,8 +126,8 @@ class EvaluationHook(Hook):
         for result in results.values():
             result["protocol"]["reference"] = self.reference
         runner.logger.info(
-            "evaluation after %d iterations (%s weights, %.0f s):\n%s",
-            *(runner.iter + 1, weights, seconds, metrics_table(results)),
+            "evaluation after %s (%s weights, %.0f s):\n%s",
+            *(counted(runner.iter + 1, "iteration"), weights, seconds, metrics_table(results)),
         )
         if self.save_best:
             score = sum(result[self.save_best] for result in results.values()) / len(results)
