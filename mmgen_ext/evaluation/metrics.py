@@ -8,6 +8,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 SUBSETS, SUBSET_SIZE, SEED = 100, 1000, 2020  # torch-fidelity's own
+ENOUGH_IMAGES = 100  # Below it the figures of one model spread widely.
 LEAST_IMAGES = 4  # A subset of KID is half of the smaller set, and a pair at least.
 
 

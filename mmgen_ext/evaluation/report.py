@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from prettytable import PrettyTable
 
 from ..words import counted
+from .metrics import ENOUGH_IMAGES
 
 
 def metrics_table(results: Mapping[str, Mapping]) -> str:
@@ -27,6 +28,20 @@ def metrics_table(results: Mapping[str, Mapping]) -> str:
             cells = [format(row[k], f) if k in row else "" for k, f in formats.items()]
             table.add_row([title, *cells], divider=i == len(rows) - 1)
     return str(table)
+
+
+def notes_on_few(results: Mapping[str, Mapping]) -> list[str]:
+    """A sentence on how far the figures can be trusted, if they are of few pictures."""
+    protocols = [result["protocol"] for result in results.values()]
+    count = min(min(p["num_source"], p["num_reference"]) for p in protocols)
+    if count >= ENOUGH_IMAGES:
+        return []
+    spread = max(result["kid_std"] for result in results.values())
+    return [
+        f"of {count} pictures the figures say little: other ones would change KID by about "
+        f"{spread:.3f}, and FID is too high; compare only runs that were measured on the same "
+        f"pictures, or take {ENOUGH_IMAGES} and more of each domain"
+    ]
 
 
 def protocol_lines(results: Mapping[str, Mapping]) -> list[str]:

@@ -14,6 +14,7 @@ from ..inference.translator import Translator
 from .evaluate import choose_directions, evaluate
 from .features import Extractor
 from .image_sets import Preparation, find_images
+from .report import notes_on_few
 
 
 def evaluate_checkpoint(
@@ -50,7 +51,8 @@ def evaluate_checkpoint(
 
     Returns:
         Target domain to what `evaluate` returned, with `reference`, `checkpoint`, `precision` and
-        `domains`, of testA and testB, in its protocol; and notes of what was left out.
+        `domains`, of testA and testB, in its protocol; and notes: what was left out,
+        and whether the pictures are few.
 
     Raises:
         ValueError: If nothing can be evaluated: why.
@@ -88,7 +90,7 @@ def evaluate_checkpoint(
             domains=list(sources),
         )
         results[domain] = found
-    return results, notes
+    return results, notes + notes_on_few(results)
 
 
 def write_metrics(

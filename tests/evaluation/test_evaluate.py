@@ -13,6 +13,7 @@ from mmgen_ext.evaluation import metrics
 from mmgen_ext.evaluation.evaluate import Stopped, evaluate
 from mmgen_ext.evaluation.features import Extractor
 from mmgen_ext.evaluation.image_sets import Preparation, find_images
+from mmgen_ext.evaluation.report import notes_on_few
 from mmgen_ext.inference.translator import Translator
 
 
@@ -21,7 +22,17 @@ def figures(tool, averaged):
     """What the tool wrote of both directions, and said."""
     result = tool("evaluate", "auto", averaged / "latest.pth")
     assert result.code == 0, result.err
+    assert "note: of 9 pictures the figures say little: other ones would change KID" in result.err
     return json.loads((averaged / "metrics.json").read_text("utf-8")), result.out
+
+
+def test_a_hundred_pictures_need_no_warning():
+    protocol = dict(num_source=100, num_reference=120)
+    result = dict(protocol=protocol, kid_std=0.0123)
+    assert notes_on_few(dict(a=result)) == []
+    protocol["num_reference"] = 99
+    (note,) = notes_on_few(dict(a=result))
+    assert "of 99 pictures" in note and "by about 0.012" in note
 
 
 def test_both_directions_with_bounds_and_protocol(figures, averaged):
