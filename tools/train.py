@@ -14,9 +14,10 @@ if (ROOT / "mmgen_ext").is_dir():  # a checkout
 
 from mmgen_ext import cli
 from mmgen_ext.config import load_config
+from mmgen_ext.training.dry_run import dry_run
 from mmgen_ext.training.launchers import LAUNCHERS
 from mmgen_ext.training.signals import Interrupted
-from mmgen_ext.training.train import dry_run, train
+from mmgen_ext.training.train import train
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,7 +44,7 @@ def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     if args.dry_run:
-        print(dry_run(cfg, args.seed, args.work_dir))
+        print(dry_run(cfg, args.seed, args.work_dir, args.device))
         return 0
     options = dict(seed=args.seed, deterministic=args.deterministic, device=args.device)
     options["launcher"] = args.launcher

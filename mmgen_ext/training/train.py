@@ -13,9 +13,7 @@ from mmcv.runner import set_random_seed
 from mmgen.core import build_optimizers
 from torch.utils.data import DataLoader
 
-from ..checkpoint import (
-    by_age,
-)
+from ..checkpoint import by_age
 from ..config import config_text, is_ours, plain_data
 from ..datasets import build_loader
 from ..words import counted
@@ -29,7 +27,6 @@ from .build import (
 )
 from .distributed import OnDevice
 from .launchers import restarted
-from .memory import describe_memory_of
 from .run_dir import (
     describe_environment,
     make_work_dir,
@@ -102,7 +99,7 @@ def build_runner(
     """Build all of a run, where it was left if it is resumed; see `train`."""
     name = config_name(cfg)
     cfg.world_size = distributed.world_size()
-    folder = Path(work_dir or cfg.get("work_dir") or f"work_dirs/{name}")
+    folder = folder_of(cfg, work_dir)
     cfg.work_dir = str(distributed.on_main(lambda: make_work_dir(folder)))
     logger, timestamp = start_log(Path(cfg.work_dir), cfg.get("log_level", "INFO"))
     if distributed.largest(restarted()):  # On several machines not all of them may know it.
@@ -183,6 +180,11 @@ def describe_step(cfg: Config, optimizers: Mapping) -> str:
     )
 
 
+def folder_of(cfg: Config, work_dir: str | os.PathLike | None) -> Path:
+    """The run directory: the given one, else the config's, else one of the config's name."""
+    return Path(work_dir or cfg.get("work_dir") or f"work_dirs/{config_name(cfg)}")
+
+
 def config_name(cfg: Config) -> str:
     """The config file's name without its suffix."""
     return Path(cfg.filename or "config.py").stem
@@ -215,30 +217,3 @@ def check_numbers(cfg: Config) -> None:
             f"their optimizers by themselves. Take model.type=mmgen_ext.CycleGAN, or more "
             f"data.samples_per_gpu"
         )
-
-
-def dry_run(cfg: Config, seed: int | None = None, work_dir: str | os.PathLike | None = None) -> str:
-    """Build data and model and return what a run would do, without writing anything."""
-    check_numbers(cfg)
-    choose_seed(cfg, seed)
-    dataset = build_train_dataset(cfg)
-    model = build_train_model(cfg)
-    batch = cfg.data.get("samples_per_gpu", 1) * cfg.get("accumulate_iters", 1)
-    lines = [
-        config_text(cfg),
-        "",
-        f"work_dir: {work_dir or cfg.get('work_dir') or 'work_dirs/' + config_name(cfg)}",
-        f"iterations: {cfg.total_iters}",
-    ]
-    for domain, paths in getattr(dataset, "paths", {}).items():
-        passes = cfg.total_iters * batch / len(paths)
-        lines.append(f"{domain}: {counted(len(paths), 'image')}, each seen {passes:.1f} times")
-    for part, network in model.named_children():
-        count = sum(parameter.numel() for parameter in network.parameters())
-        if count:
-            lines.append(f"{part}: {count / 1e6:.2f} million parameters")
-    memory = describe_memory_of(model, cfg, dataset[0]) if is_ours(cfg.model) else None
-    lines += [memory] if memory else []
-    lines += [f"not done: {line}" for line in unused_requests(cfg)]
-    lines.append("To train: the same command without --dry-run")
-    return "\n".join(lines)

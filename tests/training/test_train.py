@@ -134,7 +134,15 @@ def test_dry_run_says_what_would_run_and_writes_nothing(tool, tiny_config, tmp_p
     assert result.code == 0
     assert "a: 6 images, each seen 1.0 times" in result.out
     assert "million parameters" in result.out
+    assert "\ndevice: cpu, 1 thread\nwork_dir: work_dirs/tiny\n" in result.out.replace("\\", "/")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_says_what_is_in_the_folder_already(tool, tiny_config, trained, sentence):
+    result = tool("train", tiny_config, "--dry-run", "--work-dir", trained)
+    assert f"work_dir: {trained}, holds a run of 6 iterations: --resume auto goes on" in result.out
+    result = tool("train", tiny_config, "--dry-run", "--device", "cuda:99")
+    sentence(result, "'cuda:99' is not available here")
 
 
 @pytest.mark.slow
