@@ -31,17 +31,15 @@ from mmgen_ext.training.train import train
 
 CONFIGS = ROOT / "configs" / "cyclegan"
 CONFIG = CONFIGS / "cyclegan_lsgan_resnet-resize_b2x1_400_64x64_demo.py"
-OWN_CONFIG = CONFIGS / "cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"
 DATA, WORK = Path("data", "demo"), Path("work_dirs", "demo")
 SHOWN = ("astronaut_0", "chelsea_1", "coffee_0", "motorcycle_left_1")
 NEEDED = 1.5  # dB of PSNR that a translation must gain
 
 NEXT = """
-Your own pictures: put them into data/mine/trainA and data/mine/trainB, some to try it on into
-data/mine/testA, and type
-  python tools/train.py {config} --work-dir work_dirs/mine --cfg-options data_root=data/mine \
-domains=a,b model.default_domain=b
-  python tools/translate.py auto work_dirs/mine/latest.pth data/mine/testA --to b
+Your own pictures, two folders of them (with a GPU leave --small out):
+  python tools/prepare_data.py own FOLDER_A FOLDER_B data/mine --small
+  python tools/train.py configs/cyclegan/mine.py
+  python tools/translate.py auto work_dirs/mine/latest.pth PICTURES
 """
 
 
@@ -113,7 +111,7 @@ def conclude(gain: float) -> int:
             file=sys.stderr,
         )
         return 1
-    print(NEXT.format(config=OWN_CONFIG.relative_to(ROOT).as_posix()), end="")
+    print(NEXT, end="")
     return 0
 
 

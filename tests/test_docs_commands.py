@@ -105,8 +105,6 @@ def done():
 def small(words):
     """The words of a command, and what makes hours of it seconds."""
     name = words[0]
-    if "128x128_cpu" in " ".join(words):  # a reader takes this, or the config of full size
-        words = [word.replace("work_dirs/mine", "work_dirs/mine_small") for word in words]
     if name == "train":
         ours = "tutorial" not in words[1]
         given = words.index("--cfg-options") if "--cfg-options" in words else len(words)

@@ -95,6 +95,8 @@ def add_own(parser: argparse.ArgumentParser) -> None:
     add("--names", nargs=2, metavar=("A", "B"), help="names of the domains (default: the folders')")
     add("--config", type=Path, metavar="PATH", help="config to write (default: "
         "configs/cyclegan/NAME.py, where NAME is OUT's)")  # fmt: skip
+    add("--small", action="store_true", help="a config for a CPU, half an hour on two cores: "
+        "128 x 128 pixels, narrow networks, 4,000 iterations")  # fmt: skip
     add("--test", type=test_part, default=0.1, metavar="PART|N", help="part or number of each kind "
         "that is kept from training, at least one (default: 0.1)")  # fmt: skip
     add("--seed", type=int, default=0, help="random seed that decides which (default: 0)")
@@ -167,7 +169,7 @@ def own(args: argparse.Namespace) -> int:
     from mmgen_ext.prepare.own import Choices, make_own
 
     config = args.config or CONFIGS / f"{args.out.resolve().name}.py"
-    names = ("test", "seed", "size", "every", "link", "skip_broken", "overwrite")
+    names = ("test", "seed", "size", "every", "link", "skip_broken", "overwrite", "small")
     choices = Choices(**{name: getattr(args, name) for name in names})
     made = make_own([args.a, args.b], args.out, config, args.names, choices)
     for note in made.notes:

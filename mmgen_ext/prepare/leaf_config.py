@@ -14,8 +14,9 @@ from ..files import replacing
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs" / "cyclegan"
-_BASES = ("model.py", "data.py", "schedule.py", "runtime.py")
-_TEXT = '''"""{title} and back."""
+_BASES = ("_base_/model.py", "_base_/data.py", "_base_/schedule.py", "_base_/runtime.py")
+_SMALL = ("cyclegan/cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",)
+_TEXT = '''"""{title} and back{size}."""
 
 _base_ = [
 {bases}]
@@ -59,25 +60,28 @@ def _identifier(text: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) or hasattr(nn.ModuleDict(), name) else name
 
 
-def write_leaf(path: Path, domains: Sequence[str], data_root: Path) -> None:
+def write_leaf(path: Path, domains: Sequence[str], data_root: Path, small: bool = False) -> None:
     """Write a config that trains on a data set; it works from where it lies.
 
     Args:
         path: File to write.
         domains: Names of A and B.
         data_root: Folder of the data set.
+        small: Whether it is for a CPU: 128 x 128 pixels, narrow networks, 4,000 iterations.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder, base = path.resolve().parent, ROOT / "configs" / "_base_"
+    folder = path.resolve().parent
     # Within the repository they move together; elsewhere a relative path would break sooner.
-    inside = ROOT in folder.parents
-    start = Path(os.path.relpath(base, folder)) if inside else base
+    bases = [ROOT / "configs" / name for name in (_SMALL if small else _BASES)]
+    if ROOT in folder.parents:
+        bases = [Path(os.path.relpath(base, folder)) for base in bases]
     target = data_root.resolve()
     if ROOT in target.parents and Path.cwd() == ROOT:
         target = target.relative_to(ROOT)
     text = _TEXT.format(
         title=f"{domains[0].capitalize()} to {domains[1]}",
-        bases="".join(f"    {_quoted((start / name).as_posix())},\n" for name in _BASES),
+        size=", small enough for a CPU" if small else "",
+        bases="".join(f"    {_quoted(base.as_posix())},\n" for base in bases),
         domains=f"[{_quoted(domains[0])}, {_quoted(domains[1])}]",
         data_root=_quoted(target.as_posix()),
         target=_quoted(domains[1]),

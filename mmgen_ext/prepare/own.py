@@ -32,6 +32,7 @@ class Choices:
         link: Whether files become hard links where they stay as they are.
         skip_broken: Whether broken files are left out.
         overwrite: Whether what is there is replaced.
+        small: Whether the config is one for a CPU.
     """
 
     test: float = 0.1
@@ -41,6 +42,7 @@ class Choices:
     link: bool = False
     skip_broken: bool = False
     overwrite: bool = False
+    small: bool = False
 
 
 def make_own(
@@ -90,7 +92,7 @@ def make_own(
                     notes.append(f"no test pictures of {letter}: all of them look the same")
                 notes += fill(part, letter, domain, test, choices.size, choices.link)
             shutil.rmtree(scratch, ignore_errors=True)
-    write_leaf(config, names, out)
+    write_leaf(config, names, out, choices.small)
     return Made(out, counts_of(out), notes)
 
 

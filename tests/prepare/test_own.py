@@ -261,6 +261,19 @@ def test_within_the_repository_a_config_names_its_neighbours(tmp_path, monkeypat
     assert f'data_root = "{(tmp_path / "data" / "mine").as_posix()}"' in config.read_text("utf-8")
 
 
+def test_a_small_config_is_that_for_a_cpu(sources, tmp_path, tool):
+    config = tmp_path / "mine.py"
+    run = ["prepare_data", "own", *sources, tmp_path / "mine", "--config", config, "--small"]
+    assert tool(*run, "--names", "old", "new").code == 0
+    text = config.read_text("utf-8")
+    assert text.startswith('"""Old to new and back, small enough for a CPU."""')
+    cfg = load_config(config)
+    assert cfg.total_iters == 4000 and cfg.model.generator.base_channels == 32
+    assert cfg.data.train.pipeline[2].size == 128
+    assert cfg.domains == cfg.model.domains == ["old", "new"]
+    assert cfg.model.default_domain == "new" and cfg.data_root == (tmp_path / "mine").as_posix()
+
+
 @pytest.fixture
 def film(tmp_path, photos):
     """48 frames: three views shown 10 times each, 8 blurred ones, and 10 of the first again."""

@@ -44,7 +44,11 @@ class ProgressHook(Hook):
             whole = timedelta(seconds=round(seconds * (runner.max_iters - runner.iter)))
             runner.logger.info("an iteration takes %.1f s: about %s to the end", seconds, whole)
             if whole > timedelta(days=2) and runner.model.device.type == "cpu":
-                runner.logger.warning("without a GPU that is long; a small config: %s", SMALL)
+                runner.logger.warning(
+                    "without a GPU that is long; a small config: %s, or of your own data "
+                    "prepare_data.py own A_DIR B_DIR OUT --small",
+                    SMALL,
+                )
 
     def after_train_iter(self, runner) -> None:
         """Move the bar."""
