@@ -136,6 +136,17 @@ def next_command(name: str, root: Path) -> str:
     return command(*words, *(["--cfg-options", *options] if options else []))
 
 
+def train_command(root: Path) -> str:
+    """The command that trains on a data set, with the config that `own` has written if it has."""
+    from mmgen_ext.config import load_config
+
+    name = root.resolve().name
+    mine = CONFIGS / f"{name}.py"
+    if mine.is_file() and Path(load_config(mine).data_root).resolve() == root.resolve():
+        return command("python", "tools/train.py", mine.relative_to(ROOT).as_posix())
+    return next_command(name, root)
+
+
 def show(root: Path, name: str, first: str, notes: list[str] = ()) -> int:
     """Print what is there now and what comes next."""
     print(first)
@@ -189,7 +200,22 @@ def check(args: argparse.Namespace) -> int:
     out = args.out or Path("work_dirs", "check", f"{args.path.resolve().name}.png")
     report = check_set(args.path, out)
     print(report.text)
-    return 0 if report.usable else 1
+    if not report.usable:
+        print(f"Then look again: {command(*CHECK, args.path.as_posix())}")
+        return 1
+    if report.root is None:
+        words = (
+            "python",
+            "tools/prepare_data.py",
+            "own",
+            args.path.as_posix(),
+            "OTHER",
+            "data/mine",
+        )
+        print(f"Make a set of it and another folder: {command(*words)}")
+    else:
+        print(f"Train: {train_command(report.root)}")
+    return 0
 
 
 def demo(args: argparse.Namespace) -> int:

@@ -25,10 +25,12 @@ class Report:
     Attributes:
         text: To be printed.
         usable: Whether it can be trained on as it is.
+        root: Folder of the data set; None for a single folder of pictures.
     """
 
     text: str
     usable: bool
+    root: Path | None = None
 
 
 def check_set(path: Path, sheet: Path) -> Report:
@@ -48,7 +50,8 @@ def check_set(path: Path, sheet: Path) -> Report:
         write_image(sheet, sample_sheet(findings))
         parts.append(f"samples: {sheet}")
     parts.append(verdict(problems, warnings))
-    return Report("\n\n".join(parts), not problems)
+    root = findings.root if findings.paired else None
+    return Report("\n\n".join(parts), not problems, root)
 
 
 def _of(findings: Findings, letter: str) -> list[Folder]:

@@ -1,10 +1,13 @@
 """A report on a data set: what is in it, what is wrong, what to do, and whether it can be used."""
 
+import importlib.util
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from processes import ROOT
 
 from mmgen_ext.prepare.check import colours, look_through
 from mmgen_ext.prepare.check_report import check_set
@@ -126,3 +129,38 @@ def test_the_command_ends_with_the_verdict_as_its_status(root, tmp_path, tool, s
     (root / "trainA" / "void.png").touch()
     assert tool("prepare_data", "check", root, "--out", tmp_path / "a.png").code == 1
     sentence(tool("prepare_data", "check", tmp_path / "none"), "no folder")
+
+
+def test_the_command_ends_with_the_next_one(root, tmp_path, tool):
+    def last_line(path):
+        result = tool("prepare_data", "check", path, "--out", tmp_path / "a.png")
+        return result.out.splitlines()[-1].replace("'", "").replace('"', "")
+
+    train = "Train: python tools/train.py configs/cyclegan/"
+    shown = f"data_root={root.as_posix()} domains=a,b model.default_domain=b"
+    assert last_line(root).startswith(train + "cyclegan_") and last_line(root).endswith(shown)
+    known = root.rename(tmp_path / "monet2photo")
+    assert last_line(known).endswith(
+        f"_80k_monet2photo.py --cfg-options data_root={known.as_posix()}"
+    )
+    assert last_line(known / "trainA").startswith("Make a set of it and another folder: ")
+    (known / "trainA" / "void.png").touch()
+    assert last_line(known).startswith("Then look again: python tools/prepare_data.py check ")
+
+
+def test_the_next_command_trains_with_the_config_that_own_has_written(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("it", ROOT / "tools" / "prepare_data.py")
+    prepare_data = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(prepare_data)
+    configs = tmp_path / "configs" / "cyclegan"
+    configs.mkdir(parents=True)
+    (configs / "mine.py").write_text("data_root = 'data/mine'\n", "utf-8")
+    for config in prepare_data.CONFIGS.glob("*_80k_monet2photo.py"):
+        shutil.copy(config, configs)
+    monkeypatch.setattr(prepare_data, "ROOT", tmp_path)
+    monkeypatch.setattr(prepare_data, "CONFIGS", configs)
+    monkeypatch.chdir(tmp_path)
+    found = prepare_data.train_command(Path("data", "mine"))
+    assert found == "python tools/train.py configs/cyclegan/mine.py"
+    # Another set of the same name is not what the config trains on.
+    assert "data_root=other/mine" in prepare_data.train_command(Path("other", "mine"))
