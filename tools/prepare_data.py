@@ -204,14 +204,7 @@ def check(args: argparse.Namespace) -> int:
         print(f"Then look again: {command(*CHECK, args.path.as_posix())}")
         return 1
     if report.root is None:
-        words = (
-            "python",
-            "tools/prepare_data.py",
-            "own",
-            args.path.as_posix(),
-            "OTHER",
-            "data/mine",
-        )
+        words = (*CHECK[:2], "own", args.path.as_posix(), "OTHER_FOLDER", "data/mine")
         print(f"Make a set of it and another folder: {command(*words)}")
     else:
         print(f"Train: {train_command(report.root)}")

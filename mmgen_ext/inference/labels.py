@@ -77,11 +77,24 @@ def _knows(font: Font, character: str) -> bool:
     return bytes(font.getmask(character)) != bytes(font.getmask("\uffff"))
 
 
+def shortened(text: str, width: int, size: int) -> str:
+    """Text that fits into one line of text_lines, with an ellipsis for what does not."""
+    font = pick_font(text, size)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text}…"
+
+
 def _wrap(text: str, font: Font, width: int) -> list[str]:
-    """Lines no wider than `width`; broken anywhere, as names of files have few spaces."""
+    """Lines no wider than `width`: broken at spaces, or anywhere, as names of files have few."""
     lines = [""]
     for character in text:
-        if lines[-1] and font.getlength(lines[-1] + character) > width:
-            lines.append("")
-        lines[-1] += character
+        line = lines[-1] + character
+        if not lines[-1] or font.getlength(line) <= width:
+            lines[-1] = line
+            continue
+        head, space, tail = line.rpartition(" ")
+        lines[-1:] = [head, tail] if space and head.strip() else [lines[-1], character]
     return [line.strip() for line in lines]

@@ -8,11 +8,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..inference.labels import text_lines
+from ..inference.labels import shortened, text_lines
 from ..pictures import as_three_channels
 
 KINDS = ("real", "fake", "cycle", "identity")
 _GAP, _TEXT, _NARROWEST = 6, 12, 96
+
+
+def label(kind: str, domain: str, width: int) -> np.ndarray:
+    """What a column shows, uint8 (H, width, 3): in a line, or the domain's name in a second one."""
+    return text_lines(f"{kind} {shortened(domain, width, _TEXT)}", width, _TEXT)
 
 
 def gallery_sheet(rows: Sequence[Mapping]) -> tuple[np.ndarray, str]:
@@ -44,13 +49,7 @@ def gallery_sheet(rows: Sequence[Mapping]) -> tuple[np.ndarray, str]:
         return top - len(strip)
 
     for (source, target), group in itertools.groupby(rows, lambda r: (r["source"], r["target"])):
-        names = {
-            "real": f"real {source}",
-            "fake": f"fake {target}",
-            "cycle": f"cycle {source}",
-            "identity": f"identity {source}",
-        }
-        add([text_lines(names[kind], step - _GAP, _TEXT) for kind in kinds])
+        add([label(kind, target if kind == "fake" else source, step - _GAP) for kind in kinds])
         for row in group:
             there = [kind for kind in kinds if kind in row]
             y = add([as_three_channels(row[kind]) for kind in there])

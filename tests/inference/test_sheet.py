@@ -190,6 +190,17 @@ def test_a_font_is_taken_that_knows_the_script(monkeypatch):
     assert labels.pick_font("весна", 18).getname()[0] == "DejaVu Sans"
 
 
+def test_lines_break_at_spaces_and_long_words_anywhere():
+    font = labels.pick_font("monet", 18)
+    assert labels._wrap("the water lilies", font, 100) == ["the water", "lilies"]
+    assert labels._wrap("waterlilies" * 3, font, 100) == ["waterlilies"] * 3
+    for text in ("the water lilies of monet", "waterlilies" * 3, "a " + "b" * 40 + " c"):
+        assert all(font.getlength(line) <= 100 for line in labels._wrap(text, font, 100))
+    short = labels.shortened("waterlilies" * 3, 100, 18)
+    assert short.endswith("…") and font.getlength(short) <= 100
+    assert labels.shortened("lilies", 100, 18) == "lilies"
+
+
 def test_what_no_font_knows_becomes_question_marks(monkeypatch):
     name = labels.font_names()[0]
     monkeypatch.setattr(labels, "font_names", lambda: [name])

@@ -8,8 +8,9 @@ from PIL import Image
 
 from mmgen_ext.datasets.images import list_images
 from mmgen_ext.evaluation.image_sets import Preparation
+from mmgen_ext.inference import labels
 from mmgen_ext.inference.translator import Translator
-from mmgen_ext.training.sheet import gallery_sheet
+from mmgen_ext.training.sheet import gallery_sheet, label
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,15 @@ def test_without_test_pictures_training_pictures_are_shown(tool, tiny_config, cr
     row = json.loads(sheet.text["layout"])["rows"][0]
     first = Preparation(None).read(list_images(crops / "trainA")[0])
     np.testing.assert_array_equal(cell(sheet, row["real"]), first)
+
+
+def test_names_of_domains_are_never_broken():
+    assert labels._wrap("identity drawing", labels.pick_font("a", 12), 96) == [
+        "identity",
+        "drawing",
+    ]
+    one, two = (label("identity", domain, 96).shape[0] for domain in ("a", "impressionists"))
+    assert two == label("identity", 40 * "impressionist", 96).shape[0] == 2 * one
 
 
 def test_sheets_take_gray_small_and_missing_pictures():
