@@ -17,8 +17,10 @@ from app_texts import Refused
 from mmgen_ext.datasets.images import cache_dir
 from mmgen_ext.inference.sheet import STYLE_SUFFIXES
 from mmgen_ext.inference.translator import PRECISIONS, Translator
-from mmgen_ext.inference.zoo import find_weights, read_table
+from mmgen_ext.inference.zoo import find_entry, find_weights, read_table
 
+# What a domain is called if nobody has named it.
+UNNAMED = ("A", "B", "input")
 KEPT = 4  # models in memory
 DEPTH = 3  # folders below the one that is named
 # Whether whoever asked for what this thread computes wants it no more.
@@ -121,18 +123,20 @@ class Models:
         try:
             state = path.stat()
             key = (path, state.st_mtime_ns, state.st_size, PRECISIONS[precision])
+            # The table says which domains a file is of that does not say it itself.
+            given = name if find_entry(name) else path
             with self._alone:
-                return self._load(key, path, precision)
+                return self._load(key, given, path.suffix, precision)
         except (ValueError, OSError, RuntimeError) as error:
             reason = str(error).replace(str(path), name)
             raise Refused("unusable", model=name, reason=reason) from None
 
-    def _load(self, key: tuple, path: Path, precision: str) -> SharedTranslator:
+    def _load(self, key: tuple, given: str | Path, suffix: str, precision: str) -> SharedTranslator:
         if key not in self._loaded:
             while len(self._loaded) >= KEPT:
                 self._loaded.popitem(last=False)
-            precision = "auto" if path.suffix.lower() == ".onnx" else precision
-            self._loaded[key] = SharedTranslator(None, path, self._device, precision)
+            precision = "auto" if suffix.lower() == ".onnx" else precision
+            self._loaded[key] = SharedTranslator(None, given, self._device, precision)
         self._loaded.move_to_end(key)
         return self._loaded[key]
 
@@ -143,7 +147,9 @@ def directions(translator: Translator) -> list[tuple[str, str]]:
     found = []
     for to in sorted(translator.domains, key=lambda domain: domain != translator.default_domain):
         others = [domain for domain in domains if domain != to]
-        found.append((f"{others[0]} → {to}" if len(others) == 1 else f"→ {to}", to))
+        # "A → vintage" would say no more than "→ vintage".
+        known = len(others) == 1 and (others[0] not in UNNAMED or to in UNNAMED)
+        found.append((f"{others[0]} → {to}" if known else f"→ {to}", to))
     return found
 
 

@@ -10,6 +10,7 @@ import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from string import Formatter
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -108,6 +109,23 @@ def test_models_are_listed_with_what_they_make_and_new_ones_are_found(visitor, p
     assert visitor.call("models", "new.pth")[0]["value"] == "tiny/latest.pth"
     (found,) = visitor.call("directions", "tiny/latest.pth")
     assert found["choices"] == [["a → b", "b"], ["b → a", "a"]]
+
+
+def test_a_direction_is_named_by_its_domains_as_far_as_they_are_known(visitor):
+    pytest.importorskip("vintagify")
+    (found,) = visitor.call("directions", "vintagify")
+    assert found["choices"] == [["photo → vintage", "vintage"]]
+
+    from app_models import directions
+
+    def words(domains, *made):
+        cfg = SimpleNamespace(model=dict(domains=domains))
+        return [text for text, _ in directions(
+            SimpleNamespace(cfg=cfg, domains=list(made), default_domain=made[0]))]  # fmt: skip
+
+    assert words(["A", "vintage"], "vintage") == words(["input", "vintage"], "vintage")
+    assert words(["A", "vintage"], "vintage") == ["→ vintage"]
+    assert words(["A", "B"], "B", "A") == ["A → B", "B → A"]
 
 
 def test_all_styles_are_on_one_sheet_and_what_fails_is_said(visitor, photo):
