@@ -365,7 +365,14 @@ def test_a_browser_draws_it_without_complaint(tmp_path, photos, checks, full):
         ["generators", "consistency", "kid", "other", "lr", "time", "memory"] if full else []
     )
     assert drawn.count('class="line"') == (11 if full else 0)
-    for text in ("Check two", "firing", "data:image/webp", "a → b", 'class="best"'):
+    for text in (
+        "cycle loss<code>cycle_loss",
+        "Check two",
+        "firing",
+        "data:image/webp",
+        "a → b",
+        'class="best"',
+    ):
         assert (text in drawn) == full, text
 
 
