@@ -128,7 +128,11 @@ def next_command(name: str, root: Path) -> str:
     )
     if name == "demo":
         configs = sorted(CONFIGS.glob("*_demo.py"))
-    config = configs[0] if configs else next(CONFIGS.glob("*_resnet_in_*_80k_monet2photo.py"))
+    config = (
+        configs[0]
+        if configs
+        else next(CONFIGS.glob("cyclegan_lsgan_resnet_in_*_80k_monet2photo.py"))
+    )
     options = [] if configs and root == Path("data", name) else [f"data_root={root.as_posix()}"]
     options += [] if configs else ["domains=a,b", "model.default_domain=b"]
     words = ["python", "tools/train.py", config.relative_to(ROOT).as_posix()]
