@@ -65,6 +65,16 @@ def test_no_line_breaks_between_two_chinese_characters(page):
     assert not re.findall(r".{,9}[\u4e00-\u9fff]\n *[\u4e00-\u9fff].{,9}", text)
 
 
+def test_chinese_texts_call_pictures_and_translating_by_one_word_each():
+    texts = [ROOT / "demo" / "app_texts.py", ROOT / "mmgen_ext" / "training" / "report.html"]
+    found = {
+        name_of(page): re.findall("图像翻译|图像|翻译", pages.read(page))
+        for page in [*CHINESE, *texts]
+    }
+    field = {"README_zh-CN.md": ["图像翻译"]}  # its name, once
+    assert {name: words for name, words in found.items() if words} == field
+
+
 # Links --------------------------------------------------------------------------------------------
 
 
