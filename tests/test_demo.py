@@ -2,7 +2,6 @@
 
 import importlib.util
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -82,13 +81,20 @@ def test_what_it_says_to_type_next_works(demo, capsys, tool, tmp_path, monkeypat
     demo.conclude(9.9)
     lines = capsys.readouterr().out.splitlines()
     commands = [shlex.split(line)[2:] for line in lines if "python tools/" in line]
-    train, translate = commands
-    shutil.copytree(data_root, tmp_path / "data" / "mine")
+    own, train, translate = commands
+    folders = dict(FOLDER_A="trainA", FOLDER_B="trainB", PICTURES="testA")
+
+    def typed(words):
+        return [str(data_root / folders[w]) if w in folders else w for w in words]
+
     monkeypatch.chdir(tmp_path)
-    # As it is typed, but for the length of the training and the width of the networks.
+    # As it is typed, but for where the config is written, the length of the training and the width
+    # of the networks.
+    result = tool("prepare_data", *typed(own), "--config", train[0])
+    assert result.code == 0, result.err
     small = ["total_iters=1", "model.generator.base_channels=4", "data.workers_per_gpu=0"]
-    result = tool("train", str(ROOT / train[0]), *train[1:], *small)
+    result = tool("train", *train, "--cfg-options", *small)
     assert result.code == 0, result.err
-    result = tool("translate", *translate)
+    result = tool("translate", *typed(translate))
     assert result.code == 0, result.err
-    assert "2 translated to b" in result.out
+    assert "2 translated to trainB" in result.out
