@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import runpy
+import sys
 from collections.abc import Mapping
+from importlib.resources import files
 
 from mmcv import Config
 
+# Arguments of Python: mmgen's tools/train.py on the stack that `compat` has repaired.
+MMGENS_TRAIN = ("-c", "from mmgen_ext import benchmark_mmgen as b; b.run_mmgens()")
 _NORMS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}
 
 
@@ -63,3 +69,42 @@ def mmgens_model(cfg: Config) -> dict:
         related_domains=domains,
         gen_auxiliary_loss=losses,
     )
+
+
+def mmgens_training(cfg: Config, changes: Mapping) -> str:
+    """A config of mmgen's own, the paper's CycleGAN, with the data and the size of ours.
+
+    Args:
+        cfg: Config of ours: domains, data root, sizes of pictures and networks are taken.
+        changes: What else is to be different.
+    """
+    base = files("mmgen") / ".mim" / "configs" / "cyclegan"
+    text = (base / "cyclegan_lsgan_resnet_in_facades_b1x1_80k.py").read_text("utf-8")
+    text = text.replace("'../_base_", f"'{(base.parent / '_base_').as_posix()}")
+    sizes = {step["type"]: step.get("size") for step in cfg.data.train.pipeline}
+    resized, cropped = sizes["mmgen_ext.Resize"], sizes["mmgen_ext.RandomCrop"]
+    for pattern, value in (
+        ("domain_a = 'mask'", f"domain_a = {cfg.model.domains[0]!r}"),
+        ("domain_b = 'photo'", f"domain_b = {cfg.model.domains[1]!r}"),
+        ("dataroot = '.*'", f"dataroot = {str(cfg.data.train.data_root)!r}"),
+        (r"scale=\(286, 286\)", f"scale=({resized}, {resized})"),
+        (r"crop_size=\(256, 256\)", f"crop_size=({cropped}, {cropped})"),
+    ):
+        text = re.sub(pattern, lambda _, value=value: value, text)
+    own = {
+        network: {k: cfg.model[network][k] for k in keys if k in cfg.model[network]}
+        for network, keys in (
+            ("generator", ("base_channels", "num_blocks")),
+            ("discriminator", ("base_channels",)),
+        )
+    }
+    extra = {"evaluation": None, "lr_config": None, **changes}
+    lines = [f"{key} = {value!r}" for key, value in extra.items()]
+    return "\n".join([text, f"model.update({own!r})", *lines])
+
+
+def run_mmgens() -> None:
+    """Run mmgen's tools/train.py in this process with its arguments."""
+    tool = str(files("mmgen") / ".mim" / "tools" / "train.py")
+    sys.argv[0] = tool
+    runpy.run_path(tool, run_name="__main__")

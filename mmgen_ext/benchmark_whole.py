@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import runpy
 import statistics
-import sys
 import tempfile
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
 from mmcv import Config
 from prettytable import PrettyTable
 
+from .benchmark_mmgen import MMGENS_TRAIN, mmgens_training
 from .benchmark_run import SKIPPED, measure_run, quiet, run_python
 from .config import load_config
 
@@ -66,41 +63,19 @@ def _whole_report(found: Mapping[str, list[dict]]) -> str:
     return f"{table}\n{json.dumps(result)}"
 
 
-def _mmgens_config(cfg: Config, iters: int) -> str:
-    """A config of mmgen's own: the paper's CycleGAN, with the data and the size of ours."""
-    a, b = cfg.model.domains
-    base = files("mmgen") / ".mim" / "configs" / "cyclegan"
-    text = (base / "cyclegan_lsgan_resnet_in_facades_b1x1_80k.py").read_text("utf-8")
-    text = text.replace("'../_base_", f"'{(base.parent / '_base_').as_posix()}")
-    text = re.sub(r"domain_a = 'mask'", f"domain_a = {a!r}", text)
-    text = re.sub(r"domain_b = 'photo'", f"domain_b = {b!r}", text)
-    root = str(cfg.data.train.data_root)
-    text = re.sub(r"dataroot = '.*'", f"dataroot = {root!r}", text)
-    extra = {**quiet(), "total_iters": iters, "checkpoint_config": dict(interval=10**9)}
-    lines = [f"{key} = {value!r}" for key, value in extra.items()]
-    return "\n".join([text, *lines, "lr_config = None"])
-
-
 def _run_of_mmgens(cfg: Config, folder: Path, iters: int) -> dict:
     """Median seconds of an iteration, and the share of waiting for data."""
     path, work_dir = folder / "config.py", folder / "run"
-    path.write_text(_mmgens_config(cfg, iters + SKIPPED), "utf-8")
-    code = "import sys; from mmgen_ext import benchmark_whole as b; b.run_mmgens(sys.argv[1:])"
-    run_python(["-c", code, str(path), "--work-dir", str(work_dir), "--no-validate"])
-    taken = _iterations(work_dir)
+    changes = dict(quiet(), total_iters=iters + SKIPPED, checkpoint_config=dict(interval=10**9))
+    path.write_text(mmgens_training(cfg, changes), "utf-8")
+    run_python([*MMGENS_TRAIN, str(path), "--work-dir", str(work_dir), "--no-validate"])
+    taken = iterations(work_dir)
     waited = sum(d for _, d in taken) / sum(t for t, _ in taken)
     return dict(s=statistics.median(t for t, _ in taken), parts=dict(data=waited))
 
 
-def run_mmgens(arguments: list[str]) -> None:
-    """Run mmgen's tools/train.py in this process, on the stack that `compat` has repaired."""
-    tool = str(files("mmgen") / ".mim" / "tools" / "train.py")
-    sys.argv = [tool, *arguments]
-    runpy.run_path(tool, run_name="__main__")
-
-
-def _iterations(work_dir: Path) -> list[tuple[float, float]]:
-    """(seconds, of them waiting for data) of the iterations that count."""
+def iterations(work_dir: Path) -> list[tuple[float, float]]:
+    """(seconds, of them waiting for data) of the iterations of a run of mmgen's that count."""
     (log,) = work_dir.glob("*.log.json")
     entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
     return [(e["time"], e["data_time"]) for e in entries if e.get("mode") == "train"][SKIPPED:]

@@ -17,7 +17,8 @@ LEVELS = [
     {"training"},
     {"export", "apis", "benchmark_mmgen", "benchmark_run"},
     {"benchmark", "benchmark_train", "benchmark_whole", "benchmark_growth"},
-    {"benchmark_loader"},
+    {"benchmark_loader", "recipes"},
+    {"recipes_report"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 

@@ -12,6 +12,7 @@ HELP = Path(__file__).parent / "help"
 TOOLS = [
     "benchmark",
     "bootstrap",
+    "compare_recipes",
     "convert",
     "doctor",
     "evaluate",

@@ -1,0 +1,80 @@
+"""Recipes at equal work: trained for real, in order, and measured as tools/evaluate.py does."""
+
+import json
+
+import pytest
+
+from mmgen_ext import recipes
+from mmgen_ext.recipes import Plan, Run
+from mmgen_ext.recipes_report import mean_and_spread
+
+PLAN = """
+base = {base!r}
+common = {{"data.workers_per_gpu": 0, "gallery": None}}
+sets = dict(crops=dict(domains=["a", "b"], data_root={root!r}))
+seeds = [1, 2]
+minutes = 0.005
+iterations = 2
+recipes = {{"mmgen": "mmgen", "resize": {{"model.generator.upsample": "resize"}}, "base": {{}}}}
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, tiny_config, crops):
+    path = tmp_path / "plan.py"
+    path.write_text(PLAN.format(base=str(tiny_config), root=crops.name), "utf-8")
+    return path
+
+
+def test_recipes_of_both_libraries_are_trained_and_compared(tool, plan, tmp_path, crops):
+    arguments = ["--data", crops.parent, "--work-dir", tmp_path / "runs", "--seeds", 1]
+    chosen = [*arguments, "--recipes", "mmgen", "resize"]
+    done = tool("compare_recipes", plan, *chosen)
+    assert done.code == 0, done.err[-600:]
+    for recipe in ("mmgen", "resize"):
+        folder = tmp_path / "runs" / "crops" / recipe / "seed_1"
+        result = json.loads((folder / "result.json").read_text("utf-8"))
+        assert (folder / result["last"]).name == f"iter_{result['total']}.pth"
+        assert result["total"] >= 2 and result["seconds"] > 0
+        for when in ("iterations", "minutes"):
+            assert set(result["figures"][when]) == {"a", "b"}
+        assert result["figures"]["iterations"]["a"]["protocol"]["iteration"] == 2
+        assert (tmp_path / "runs" / "crops" / f"{recipe}.png").is_file()
+    table = (tmp_path / "runs" / "crops.md").read_text("utf-8")
+    assert "| resize " in table and "| mmgen " in table and "| base " not in table
+
+    again = tool("compare_recipes", plan, *chosen, "--dry-run")
+    assert again.out.startswith("0 runs")
+    more = tool("compare_recipes", plan, *arguments, "--dry-run")
+    assert more.out.splitlines()[0] == "crops base seed 1"
+
+
+def test_a_stopped_training_goes_on(plan, tmp_path, crops, monkeypatch):
+    """Ctrl-C reaches the training once, which saves; the same command goes on from there."""
+    told = []
+    one = Plan(plan, tmp_path / "runs", crops.parent, dict(recipes=["base"], seeds=[1]))
+
+    def stopped(folder, arguments):
+        told.append(arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipes, "_run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.compare(one)
+    assert one.result(Run("base", "crops", 1)) is None
+    assert told[0][-2:] == ["--resume", "auto"]
+
+
+def test_what_a_plan_lacks_and_who_is_unknown_is_said(plan, tmp_path):
+    with pytest.raises(ValueError, match=r"no recipes best in .*; choose of mmgen, resize, base"):
+        Plan(plan, tmp_path, tmp_path, dict(recipes=["best"]))
+    plan.write_text("base = 'x.py'\n", "utf-8")
+    with pytest.raises(ValueError, match="names base; expected base, common, iterations"):
+        Plan(plan, tmp_path, tmp_path)
+
+
+def test_seeds_take_turns_and_a_mean_has_its_spread(plan, tmp_path):
+    runs = list(Plan(plan, tmp_path, tmp_path).runs())
+    assert [run.seed for run in runs] == [1, 1, 1, 2, 2, 2]
+    assert mean_and_spread([0.1, 0.2]) == "0.150 +-0.050"
+    assert mean_and_spread([0.1]) == "0.100"
