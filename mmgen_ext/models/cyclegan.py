@@ -149,7 +149,9 @@ class CycleGAN(BaseTranslationModel):
             the last batch.
         """
         if self.discriminators is None:
-            raise ValueError(f"this {type(self).__name__} was built with discriminator=None: it cannot train")
+            raise ValueError(
+                f"this {type(self).__name__} was built with discriminator=None: it cannot train"
+            )
         batches = [data_batch] if isinstance(data_batch, Mapping) else data_batch
         reals = [{d: batch[f"img_{d}"] for d in self.real_domains} for batch in batches]
         # Generators step before discriminators, as in the paper's code.

@@ -32,7 +32,9 @@ def choose_patches(places: int, count: int, numbers: Sequence[int]) -> Tensor:
     torch's own generator would not give: each process has another, for dropout.
     """
     seed, *counter = numbers
-    rng = np.random.Generator(np.random.Philox(key=seed, counter=counter + [0] * (4 - len(counter))))
+    rng = np.random.Generator(
+        np.random.Philox(key=seed, counter=counter + [0] * (4 - len(counter)))
+    )
     return torch.from_numpy(rng.choice(places, min(count, places), replace=False))
 
 

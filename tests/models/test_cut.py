@@ -79,7 +79,9 @@ def test_model_is_a_translation_model_of_one_direction():
     names = {key.split(".")[1] for key in model.state_dict() if "ators" in key.split(".")[0]}
     assert names == {"monet"}
     assert model.is_domain_reachable("monet") and not model.is_domain_reachable("photo")
-    assert model(batch()["img_photo"], test_mode=True, target_domain="monet")["target"].shape[1] == 3
+    assert (
+        model(batch()["img_photo"], test_mode=True, target_domain="monet")["target"].shape[1] == 3
+    )
     assert build(default_domain=None).source == "monet"  # B is made
 
 

@@ -86,8 +86,8 @@ DETECTORS = (
         direction="below",
         meaning="what is bright in the source becomes dark, as in a negative: cycle consistency "
         "holds for that as well",
-        remedy="raise model.identity_weight (5.0 is the paper's; of CUT model.nce_weight), or start "
-        "anew with another seed",
+        remedy="raise model.identity_weight (5.0 is the paper's; of CUT model.nce_weight), or "
+        "start anew with another seed",
         start=200,
     ),
     Detector(
