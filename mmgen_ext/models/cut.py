@@ -68,6 +68,12 @@ class CUT(CycleGAN):
                 f"num_patches={num_patches}, temperature={temperature}; expected at least 2 "
                 f"patches, of which each is told from the others, and a temperature above 0"
             )
+        foreign = sorted({"cycle_weight", "identity_weight"} & kwargs.keys())
+        if foreign:
+            raise ValueError(
+                f"got {', '.join(foreign)}, which CUT has not; expected nce_weight and "
+                f"nce_identity. Name _base_/cut.py instead of _base_/model.py and schedule.py"
+            )
         kwargs |= dict(cycle_weight=0.0, identity_weight=0.0, pool_size=pool_size)
         super().__init__(generator, discriminator, gan_loss, domains, default_domain, **kwargs)
         target = self._default_domain

@@ -164,6 +164,7 @@ def test_batch_norm_keeps_the_two_pictures_in_passes_of_their_own():
         (dict(generator=dict(type="mmgen_ext.UnetGenerator", num_down=5)), "UnetGenerator; take"),
         (dict(channels=dict(monet=3, photo=1)), "3 channels of 1; .* Train mmgen_ext.CycleGAN"),
         (dict(num_patches=1), "at least 2 patches"),
+        (dict(cycle_weight=10.0), "got cycle_weight, which CUT has not; expected nce_weight"),
         (dict(default_domain="manet"), "is none of the domains"),
     ],
 )
