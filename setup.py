@@ -49,7 +49,8 @@ TEST_TOOLS = [
 
 # So that an installed package has its configs and command lines: python -m mmgen_ext lists them.
 CONFIGS = "mmgen_ext.configs"
-SHIPPED = [CONFIGS, f"{CONFIGS}._base_", f"{CONFIGS}.cyclegan", "mmgen_ext.tools"]
+SHIPPED = [CONFIGS, f"{CONFIGS}._base_", f"{CONFIGS}.cyclegan", f"{CONFIGS}.cut"]
+SHIPPED += ["mmgen_ext.tools"]
 FILES = ["*.md", "*.yml", "*.sh"]
 
 # The tests execute notebooks without Jupyter's page.

@@ -33,6 +33,8 @@ def mmgens_model(cfg: Config) -> dict:
         ValueError: If mmgen has no such networks.
     """
     model = cfg.model.to_dict()
+    if model["type"] != "mmgen_ext.CycleGAN":
+        raise ValueError(f"mmgen has no {model['type']} to compare with; choose a CycleGAN config")
     domains = list(model["domains"])
     networks = {}
     for name in ("generator", "discriminator"):

@@ -10,7 +10,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "README_zh-CN.md", "CONTRIBUTING.md")),
     ROOT / "data" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "configs" / "cyclegan").glob("*.md")),
+    *sorted((ROOT / "configs").glob("*/*.md")),
 ]
 WORDS = "python|py|bash|torchrun|pip|conda|mpirun|srun|tensorboard|source|set|wsl"
 COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:{WORDS})(?: |$)")

@@ -96,7 +96,7 @@ def test_source_distribution_builds_what_the_checkout_builds(source):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"setup.py", "requirements.txt", "README.md", "LICENSE", "tools/train.py"} <= names
     assert {"configs/_base_/model.py", f"configs/cyclegan/{CONFIG}"} <= names
-    assert "configs/cyclegan/metafile.yml" in names
+    assert {f"configs/{name}/metafile.yml" for name in ("cyclegan", "cut")} <= names
     assert not any(name.startswith(("work_dirs", "data/")) for name in names)
 
 

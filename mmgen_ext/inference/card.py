@@ -30,7 +30,7 @@ def model_card(trained: Trained, to: str, file: Path, checkpoint: Path) -> str:
     cfg, source = trained.cfg, _source(trained, to)
     call = f"python tools/translate.py auto {file.name} PICTURES"
     parts = {
-        f"{source} to {to}": f"A CycleGAN generator. To use it: `{call}`",
+        f"{source} to {to}": f"A {_kind(cfg.model)} generator. To use it: `{call}`",
         "Training": _list(_training(trained)),
         "Measured": _list(_figures(checkpoint, trained, to)) or "Not measured.",
         "Use and limits": LIMITS,
@@ -49,6 +49,10 @@ def _source(trained: Trained, to: str) -> str:
     model = trained.cfg.model
     domains = model.get("domains") or model.get("reachable_domains") or ()
     return next((domain for domain in domains if domain != to), "pictures")
+
+
+def _kind(model: Mapping) -> str:
+    return str(model.get("type", "CycleGAN")).rpartition(".")[2]
 
 
 def _network(generator: Mapping) -> str:
@@ -70,6 +74,7 @@ def _training(trained: Trained) -> Iterable[tuple[str, object]]:
     yield "batch", data.get("samples_per_gpu")
     yield "cycle weight", model.get("cycle_weight")
     yield "identity weight", model.get("identity_weight")
+    yield "contrastive weight", model.get("nce_weight")
 
 
 def _figures(checkpoint: Path, trained: Trained, to: str) -> Iterable[tuple[str, object]]:

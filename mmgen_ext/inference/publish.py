@@ -14,7 +14,7 @@ from ..checkpoint import file_digest, write_checkpoint
 from ..config import plain_data
 from ..files import replacing
 from .card import model_card
-from .weights import Trained, load_trained
+from .weights import Trained, load_trained, not_made
 
 
 def publish(
@@ -45,7 +45,7 @@ def publish(
     cfg, generators = trained.cfg, trained.generators
     to = to or cfg.model.get("default_domain") or list(generators)[-1]
     if to not in generators:
-        raise ValueError(f"unknown domain {to!r}; this model makes {', '.join(generators)}")
+        raise ValueError(not_made(to, list(generators), cfg.model))
     cfg.model["default_domain"] = to
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")

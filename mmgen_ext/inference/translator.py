@@ -22,7 +22,7 @@ from .fast import speed_up
 from .onnx_network import OnnxNetwork, load_onnx
 from .sizing import memory_free, memory_needed, network_sizes, pad_to, padded_side, working_size
 from .tiles import translate_parts
-from .weights import Trained, load_trained, normalization
+from .weights import Trained, load_trained, normalization, not_made
 
 PRECISIONS = {
     "auto": torch.float32,
@@ -141,7 +141,7 @@ class Translator:
         """
         to = to or self.default_domain
         if to not in self.generators:
-            raise ValueError(f"unknown domain {to!r}; this model makes {', '.join(self.domains)}")
+            raise ValueError(not_made(to, self.domains, self.cfg.model))
         return self.generators[to]
 
     def channels(self, to: str | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,6 +123,17 @@ def with_config(
         content = mmgen_files.rename_by_made(content, domains or pair_of(path) or ("a", "b"))
     model, state = adopt(content, path, domains)
     return Config(dict(model=model, test_pipeline=None)), {"state_dict": state}
+
+
+def not_made(to: str, made: Sequence[str], model: Mapping) -> str:
+    """What to say of a domain that a model does not make, but perhaps takes."""
+    known = model.get("domains") or model.get("related_domains") or ()
+    if to not in known:
+        return f"unknown domain {to!r}; this model makes {', '.join(made)}"
+    return (
+        f"got the domain {to!r}; this model makes {', '.join(made)} alone. Take --to {made[0]}, or "
+        f"a checkpoint with a generator of {to!r}: CUT is trained with model.default_domain={to}"
+    )
 
 
 def normalization(cfg: Config) -> tuple[np.ndarray, np.ndarray, bool]:

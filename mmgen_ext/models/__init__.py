@@ -1,5 +1,6 @@
-"""Networks, losses and CycleGAN itself."""
+"""Networks, losses, CycleGAN and CUT."""
 
+from .cut import CUT
 from .cyclegan import CycleGAN
 from .discriminators import PatchDiscriminator, PixelDiscriminator
 from .generators import ResnetGenerator, UnetGenerator
@@ -7,6 +8,7 @@ from .image_pool import ImagePool
 from .losses import GANLoss
 
 __all__ = [
+    "CUT",
     "CycleGAN",
     "GANLoss",
     "ImagePool",

@@ -96,6 +96,7 @@ class CycleGAN(BaseTranslationModel):
         if identity_weight and channels and len(set(channels.values())) > 1:
             print_log(f"identity_weight is off: it compares {dict(channels)} channels", "mmgen")
             self.identity_weight = 0.0
+        self.real_domains = domains  # whose pictures a step takes
         # Of training; weights stay float32. A loss scale is for fp16 alone.
         self.precision = "fp32"
         self.loss_scale: LossScale | None = None
@@ -148,11 +149,13 @@ class CycleGAN(BaseTranslationModel):
             the last batch.
         """
         if self.discriminators is None:
-            raise ValueError("this CycleGAN was built with discriminator=None: it cannot train")
-        a, b = self._reachable_domains
+            raise ValueError(
+                f"this {type(self).__name__} was built with discriminator=None: it cannot train"
+            )
         batches = [data_batch] if isinstance(data_batch, Mapping) else data_batch
-        reals = [{d: batch[f"img_{d}"] for d in (a, b)} for batch in batches]
-        optimizer = {name: optimizer[name] for name in ("generators", "discriminators")}
+        reals = [{d: batch[f"img_{d}"] for d in self.real_domains} for batch in batches]
+        # Generators step before discriminators, as in the paper's code.
+        optimizer = dict(sorted(optimizer.items(), key=lambda part: part[0] == "discriminators"))
         for each in optimizer.values():
             each.zero_grad()
 
@@ -171,15 +174,15 @@ class CycleGAN(BaseTranslationModel):
         total = sum(losses.values())
         if self.loss_scale:
             self.loss_scale.unscale(optimizer.values())
-        applied = (step or step_all)(optimizer, [total, sum(disc_losses.values())])
+        applied = (step or step_all)(optimizer, [total, *disc_losses.values()])
         if applied:
             self.pools = pools
         rescaled = bool(self.loss_scale) and self.loss_scale.update(applied)
-        results = {f"real_{d}": reals[-1][d] for d in (a, b)}
-        results |= {f"fake_{d}": fakes[-1][d] for d in (a, b)}
+        results = {f"real_{d}": image for d, image in reals[-1].items()}
+        results |= {f"fake_{d}": image for d, image in fakes[-1].items()}
         return dict(
             log_vars={**disc_losses, **losses, "loss": total},
-            num_samples=sum(len(real[a]) for real in reals),
+            num_samples=sum(len(real[self.real_domains[0]]) for real in reals),
             applied=applied,
             rescaled=rescaled,
             results=results,
@@ -260,7 +263,7 @@ class CycleGAN(BaseTranslationModel):
             f"loss_gan_d_{d}": self.gan_loss.discriminator_loss(
                 self.discriminators[d], real[d], pools[d].query(fake[d])
             )
-            for d in self._reachable_domains
+            for d in self.discriminators
         }
 
 

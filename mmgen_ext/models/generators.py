@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -105,9 +106,24 @@ class ResnetGenerator(Network):
         )
         self.init_weights()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
-        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
+    def forward(
+        self, x: Tensor, taps: Sequence[int] = (), to_end: bool = True
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1].
+
+        Args:
+            x: Pictures.
+            taps: Numbers of layers, rising; what they are given is returned beside the translation.
+            to_end: Whether to go on after the last of `taps`; else x of there is returned.
+        """
+        run = run_chain if runs_fused(self, x) else lambda layers, x: layers(x)
+        if not taps:
+            return run(self.model, x)
+        given = []
+        for begin, end in pairwise((0, *taps)):
+            x = run(self.model[begin:end], x)
+            given.append(x)
+        return run(self.model[taps[-1] :], x) if to_end else x, given
 
 
 class SkipBlock(nn.Module):

@@ -13,7 +13,7 @@ POINTS = 600  # of a curve
 CHARTS = {
     "generators": r"loss_gan_g_(.+)",
     "discriminators": r"loss_gan_d_(.+)",
-    "consistency": r"(cycle_loss|id_loss)",
+    "consistency": r"(cycle_loss|id_loss|nce_loss|nce_id_loss)",
     "kid": None,
     "fid": None,
     "ssim": None,

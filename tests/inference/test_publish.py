@@ -59,7 +59,7 @@ def test_it_translates_without_a_config_to_the_same_pixels(
 
 def test_the_other_direction_is_not_in_it(published, tool, sentence, data_root, tmp_path):
     run = ["translate", "auto", published, data_root / "testB", "--out", tmp_path / "o", "--to"]
-    sentence(tool(*run, "b"), "unknown domain 'b'; this model makes a")
+    sentence(tool(*run, "b"), "got the domain 'b'; this model makes a alone. Take --to a")
 
 
 def test_a_card_says_what_it_is_and_nothing_of_the_machine(published, trained, data_root, tool):

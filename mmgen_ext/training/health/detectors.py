@@ -74,8 +74,8 @@ DETECTORS = (
         threshold=0.3,
         direction="below",
         meaning="the generator makes nearly the same picture of every input",
-        remedy="raise model.cycle_weight, lower optimizer.generators.lr, or go on from an earlier "
-        "checkpoint with another seed",
+        remedy="raise model.cycle_weight (of CUT model.nce_weight), lower optimizer.generators.lr, "
+        "or go on from an earlier checkpoint with another seed",
         start=200,
     ),
     Detector(
@@ -86,7 +86,8 @@ DETECTORS = (
         direction="below",
         meaning="what is bright in the source becomes dark, as in a negative: cycle consistency "
         "holds for that as well",
-        remedy="raise model.identity_weight (5.0 is the paper's), or start anew with another seed",
+        remedy="raise model.identity_weight (5.0 is the paper's; of CUT model.nce_weight), or "
+        "start anew with another seed",
         start=200,
     ),
     Detector(
@@ -133,8 +134,9 @@ DETECTORS = (
         threshold=0.06,
         direction="below",
         meaning="the translator hands its input through: nothing is translated",
-        remedy="lower model.identity_weight, raise model.gan_loss.loss_weight, and check that the "
-        "two folders of data.train.data_root do hold different domains",
+        remedy="lower model.identity_weight (of CUT model.nce_weight), raise "
+        "model.gan_loss.loss_weight, and check that the two folders of data.train.data_root do "
+        "hold different domains",
         start=200,
     ),
 )

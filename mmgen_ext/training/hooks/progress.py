@@ -64,7 +64,7 @@ class ProgressHook(Hook):
 
 def _short(means: dict[str, float]) -> str:
     """Waiting and losses in a few words."""
-    words = {"cycle_loss": "cycle", "id_loss": "identity", "loss": "total"}
+    words = {"cycle_loss": "cycle", "nce_loss": "patches", "id_loss": "identity", "loss": "total"}
     sums = {"G": "loss_gan_g", "D": "loss_gan_d"}
     shown = {name: sum(v for k, v in means.items() if k.startswith(p)) for name, p in sums.items()}
     shown = {name: total for name, total in shown.items() if total}
