@@ -29,6 +29,9 @@ MODELS = {
             type="mmgen_ext.ResnetGenerator", upsample="resize", padding_mode="replicate", **TINY
         ),
     ),
+    "subpixel": dict(
+        OURS, generator=dict(type="mmgen_ext.ResnetGenerator", upsample="subpixel", **TINY)
+    ),
     "gray to colour": dict(
         OURS, generator=dict(type="mmgen_ext.ResnetGenerator", in_channels=1, **TINY)
     ),

@@ -198,7 +198,8 @@ def _output_height(block: ConvBlock, height: int) -> int:
     if isinstance(block.conv, nn.ConvTranspose2d):
         return height * stride
     height = height * 2 if block.enlarge else height
-    return (height + 2 * padding - kernel) // stride + 1
+    height = (height + 2 * padding - kernel) // stride + 1
+    return height * 2 if block.shuffle else height
 
 
 def _rows_needed(block: ConvBlock, start: int, stop: int, height: int) -> tuple[int, int]:
@@ -207,6 +208,8 @@ def _rows_needed(block: ConvBlock, start: int, stop: int, height: int) -> tuple[
     if isinstance(block.conv, nn.ConvTranspose2d):
         # Kernel 3, stride 2: row 2i is made of input row i, row 2i+1 of i and i+1.
         return start // 2, min((stop - 1) // 2 + 2, height)
+    if block.shuffle:
+        start, stop = start // 2, -(-stop // 2)
     low, high = start * stride - padding, (stop - 1) * stride + kernel - padding
     if block.enlarge:
         low, high = max(low, 0) // 2, -(-min(high, 2 * height) // 2)
@@ -226,6 +229,18 @@ def _convolve(block: ConvBlock, x: Tensor, low: int, height: int, start: int, st
     """
     if isinstance(block.conv, nn.ConvTranspose2d):
         return block.conv(x)[:, :, start - 2 * low : stop - 2 * low]
+    if block.shuffle:
+        first = start // 2
+        x = block.shuffle(_convolve_rows(block, x, low, height, first, -(-stop // 2)))
+        x = x.contiguous(memory_format=torch.channels_last)
+        return x[:, :, start - 2 * first : stop - 2 * first]
+    return _convolve_rows(block, x, low, height, start, stop)
+
+
+def _convolve_rows(
+    block: ConvBlock, x: Tensor, low: int, height: int, start: int, stop: int
+) -> Tensor:
+    """The same of what is no transposed convolution, before a pixel shuffle."""
     kernel, stride, padding = _geometry(block)
     if block.enlarge:
         x, low, height = block.enlarge(x), 2 * low, 2 * height

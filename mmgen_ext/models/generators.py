@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..registry import MODULES
 from .chain import run_chain, runs_fused
-from .layers import ConvBlock, Network, check_choice
+from .layers import UPSAMPLES, ConvBlock, Network, check_choice
 
 
 class ResidualBlock(nn.Module):
@@ -59,8 +59,8 @@ class ResnetGenerator(Network):
         norm: 'instance' | 'instance_affine' | 'batch' | 'none'.
         use_dropout: Dropout inside the residual blocks.
         padding_mode: 'reflect' | 'replicate' | 'zeros'.
-        upsample: 'deconv' as in the paper, or 'resize' against checkerboards. The two do not share
-            weights.
+        upsample: 'deconv' as in the paper, or 'resize' or 'subpixel' against checkerboards; see
+            ConvBlock. They do not share weights.
         recompute: Keep only the input of each residual block in training, and compute the rest
             again when its gradient is due: less memory for one more forward pass of the blocks.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
@@ -87,7 +87,7 @@ class ResnetGenerator(Network):
         super().__init__(init_cfg)
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
-        check_choice("upsample", upsample, ("deconv", "resize"))
+        check_choice("upsample", upsample, UPSAMPLES)
         c = base_channels
         ends = dict(kernel_size=7, padding=3, padding_mode=padding_mode)
         scale = dict(kernel_size=3, stride=2, padding=1, norm=norm)

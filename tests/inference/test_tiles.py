@@ -63,6 +63,7 @@ def psnr(a, b):
     [
         {},
         dict(upsample="resize"),
+        dict(upsample="subpixel"),
         dict(padding_mode="zeros"),
         dict(padding_mode="replicate"),
         dict(norm="instance_affine"),

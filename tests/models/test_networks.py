@@ -1,5 +1,7 @@
 """Networks: equal to mmgen's to the bit, and what mmgen's cannot."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from mmgen_ext.models import (
     ResnetGenerator,
     UnetGenerator,
 )
+from mmgen_ext.models.layers import ConvBlock, init_weights
 
 PAIRS = {
     "resnet": (
@@ -124,7 +127,7 @@ def test_initialisers_draw_what_mmgens_draw(type):
     st.integers(2, 12),
     st.sampled_from(["instance", "batch", "none"]),
     st.sampled_from(["reflect", "replicate", "zeros"]),
-    st.sampled_from(["deconv", "resize"]),
+    st.sampled_from(["deconv", "resize", "subpixel"]),
 )
 def test_resnet_keeps_every_size_and_takes_any_channels(cin, cout, h, w, norm, padding, upsample):
     network = ResnetGenerator(
@@ -136,7 +139,7 @@ def test_resnet_keeps_every_size_and_takes_any_channels(cin, cout, h, w, norm, p
     assert y.abs().max() <= 1
 
 
-def test_resize_upsampling_has_no_checkerboard_where_deconvolution_has():
+def test_resize_has_no_checkerboard_and_subpixel_begins_with_none_where_deconvolution_has():
     # A constant picture has no edges: what alternates from pixel to pixel comes from upsampling.
     def alternation(upsample):
         torch.manual_seed(0)
@@ -148,7 +151,30 @@ def test_resize_upsampling_has_no_checkerboard_where_deconvolution_has():
         return (middle[..., 1:] - middle[..., :-1]).abs().mean().item()
 
     assert alternation("resize") < 1e-6
+    assert alternation("subpixel") < 1e-6
     assert alternation("deconv") > 1e-3
+
+
+def test_subpixel_block_deals_channels_out_to_neighbouring_pixels():
+    block = ConvBlock(3, 2, 3, 2, 1, upsample="subpixel", activation=None)
+    torch.nn.init.normal_(block.conv.bias)
+    x = torch.randn(2, 3, 4, 5)
+    many, found = block.conv(x), block(x)
+    assert found.shape == (2, 2, 8, 10)
+    for n, c, h, w in itertools.product(range(2), range(2), range(8), range(10)):
+        channel = 4 * c + 2 * (h % 2) + w % 2
+        assert found[n, c, h, w] == many[n, channel, h // 2, w // 2]
+
+
+@pytest.mark.parametrize("type", ["normal", "xavier", "kaiming", "orthogonal"])
+def test_subpixel_block_begins_as_a_nearest_neighbour_resize(type):
+    block = ConvBlock(8, 4, 3, 2, 1, upsample="subpixel", activation=None)
+    init_weights(block, type, 0.5)
+    assert block.conv.weight.std() > 0.05
+    x = torch.randn(1, 8, 6, 6)
+    small = torch.nn.functional.conv2d(x, block.conv.weight[::4], padding=1)
+    expected = torch.nn.functional.interpolate(small, scale_factor=2)
+    assert torch.allclose(block(x), expected, atol=1e-6)
 
 
 def test_patch_discriminator_sees_seventy_pixels():
@@ -191,7 +217,7 @@ def test_unet_says_which_sizes_it_takes():
             dict(norm="layer"),
             "norm='layer' is not known; choose one of instance, instance_affine, batch, none",
         ),
-        (dict(upsample="bicubic"), "choose one of deconv, resize"),
+        (dict(upsample="bicubic"), "choose one of deconv, resize, subpixel"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
         (dict(num_blocks=-1), "num_blocks=-1 is negative"),
         (dict(init_cfg=dict(type="he")), "choose one of normal, xavier, kaiming, orthogonal"),
