@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..registry import MODELS
+from .augment import augment, parse_augments
 from .fused import weights_cast_once
 from .image_pool import ImagePool
 from .layers import pass_together
@@ -62,6 +63,8 @@ class CycleGAN(BaseTranslationModel):
             the colours of paintings; 0 saves two generator passes of six.
         pool_size: Generated images kept for the discriminators; `train_cfg.buffer_size`, mmgen's
             name for it, is taken too.
+        discriminator_augment: How pictures are augmented before a discriminator sees them, as
+            'color,translation,cutout' or a list; see augment.py.
         channels: Image channels by domain, e.g. `dict(map=1, photo=3)`; None takes
             those in `generator` and `discriminator`.
         train_cfg: mmgen's; see `pool_size`.
@@ -78,6 +81,7 @@ class CycleGAN(BaseTranslationModel):
         cycle_weight: float = 10.0,
         identity_weight: float = 5.0,
         pool_size: int = 50,
+        discriminator_augment: str | Sequence[str] | None = None,
         channels: Mapping[str, int] | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
@@ -91,6 +95,7 @@ class CycleGAN(BaseTranslationModel):
             domains, generator, discriminator, channels
         )
         self.gan_loss = build_module(gan_loss or dict(type="mmgen_ext.GANLoss"))
+        self.augments = parse_augments(discriminator_augment)
         self.cycle_weight = cycle_weight
         self.identity_weight = identity_weight
         if identity_weight and channels and len(set(channels.values())) > 1:
@@ -237,9 +242,8 @@ class CycleGAN(BaseTranslationModel):
             identity: What each generator makes of its own domain; None to compute it.
         """
         a, b = self._reachable_domains
-        losses = {
-            f"loss_gan_g_{d}": self.gan_loss(self.discriminators[d](fake[d]), True) for d in (a, b)
-        }
+        logits = {d: self.discriminators[d](augment(fake[d], self.augments)) for d in (a, b)}
+        losses = {f"loss_gan_g_{d}": self.gan_loss(logits[d], True) for d in (a, b)}
         if self.cycle_weight:
             # E[|F(G(x)) - x|] in both directions, eq. 2
             cycle = {a: self.generators[a](fake[b]), b: self.generators[b](fake[a])}
@@ -256,12 +260,13 @@ class CycleGAN(BaseTranslationModel):
 
     def discriminator_losses(self, real: dict, fake: dict, pools: dict) -> dict[str, Tensor]:
         """Losses of both discriminators on real images and on generated ones through the pools."""
-        return {
-            f"loss_gan_d_{d}": self.gan_loss.discriminator_loss(
-                self.discriminators[d], real[d], pools[d].query(fake[d])
+        losses = {}
+        for d in self._reachable_domains:
+            pair = (augment(x, self.augments) for x in (real[d], pools[d].query(fake[d])))
+            losses[f"loss_gan_d_{d}"] = self.gan_loss.discriminator_loss(
+                self.discriminators[d], *pair
             )
-            for d in self._reachable_domains
-        }
+        return losses
 
 
 def step_all(optimizers: Mapping, losses: Sequence[Tensor]) -> bool:

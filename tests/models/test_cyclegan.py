@@ -255,6 +255,16 @@ def test_merged_and_fused_step_equals_the_plain_one(size, monkeypatch):
         assert torch.allclose(gradient, plain[name], atol=1e-5, rtol=1e-5), name
 
 
+def test_discriminators_see_only_augmented_pictures_in_every_pass():
+    model, seen = build(discriminator_augment="color,cutout"), []
+    for network in model.discriminators.values():
+        network.register_forward_pre_hook(lambda network, inputs: seen.extend(inputs[0]))
+    model.train_step(batch(), optimizers(model))
+    assert len(seen) == 6  # two generators' fakes, and a real and a fake for each discriminator
+    assert all((picture == 0).all(0).sum() >= 8 * 8 for picture in seen)
+    assert all((picture == 0).all(0).sum() == 0 for picture in model.pools["photo"].images)
+
+
 def test_generators_see_two_images_at_once_only_where_the_result_is_the_same():
     def seen(**options):
         model, sizes = build(**options), []
