@@ -101,6 +101,7 @@ class CycleGAN(BaseTranslationModel):
         if identity_weight and channels and len(set(channels.values())) > 1:
             print_log(f"identity_weight is off: it compares {dict(channels)} channels", "mmgen")
             self.identity_weight = 0.0
+        self.iteration = 0
         # Of training; weights stay float32. A loss scale is for fp16 alone.
         self.precision = "fp32"
         self.loss_scale: LossScale | None = None
@@ -134,6 +135,7 @@ class CycleGAN(BaseTranslationModel):
         data_batch: dict | Sequence[dict],
         optimizer: dict,
         step: Callable[[Mapping, Sequence[Tensor]], bool] | None = None,
+        running_status: Mapping | None = None,
         **kwargs,
     ) -> dict:
         """Update both generators and both discriminators once.
@@ -144,6 +146,7 @@ class CycleGAN(BaseTranslationModel):
             optimizer: `generators` and `discriminators`.
             step: Steps the optimizers, given both losses, and says whether it did; a step that is
                 not taken leaves the image pools as they were. None steps always.
+            running_status: `iteration`, from 0, as mmgen's runners say; None counts the calls.
             **kwargs: What mmgen's runners add; unused.
 
         Returns:
@@ -157,6 +160,8 @@ class CycleGAN(BaseTranslationModel):
         a, b = self._reachable_domains
         batches = [data_batch] if isinstance(data_batch, Mapping) else data_batch
         reals = [{d: batch[f"img_{d}"] for d in (a, b)} for batch in batches]
+        iteration = (running_status or {}).get("iteration", self.iteration)
+        self.iteration = iteration + 1
         optimizer = {name: optimizer[name] for name in ("generators", "discriminators")}
         for each in optimizer.values():
             each.zero_grad()
@@ -170,7 +175,7 @@ class CycleGAN(BaseTranslationModel):
             set_requires_grad(self.discriminators, True)
             disc_losses, _ = self._accumulate(
                 list(zip(reals, fakes, strict=True)),
-                lambda pair: (self.discriminator_losses(*pair, pools), None),
+                lambda pair: (self.discriminator_losses(*pair, pools, iteration), None),
             )
 
         total = sum(losses.values())
@@ -258,13 +263,15 @@ class CycleGAN(BaseTranslationModel):
             )
         return losses
 
-    def discriminator_losses(self, real: dict, fake: dict, pools: dict) -> dict[str, Tensor]:
+    def discriminator_losses(
+        self, real: dict, fake: dict, pools: dict, iteration: int = 0
+    ) -> dict[str, Tensor]:
         """Losses of both discriminators on real images and on generated ones through the pools."""
         losses = {}
         for d in self._reachable_domains:
             pair = (augment(x, self.augments) for x in (real[d], pools[d].query(fake[d])))
             losses[f"loss_gan_d_{d}"] = self.gan_loss.discriminator_loss(
-                self.discriminators[d], *pair
+                self.discriminators[d], *pair, iteration
             )
         return losses
 

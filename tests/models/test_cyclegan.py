@@ -255,6 +255,20 @@ def test_merged_and_fused_step_equals_the_plain_one(size, monkeypatch):
         assert torch.allclose(gradient, plain[name], atol=1e-5, rtol=1e-5), name
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_r1_follows_the_runs_iteration_or_else_counts_steps(told):
+    model, seen = build(gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0, r1_interval=3)), []
+    network = model.discriminators["photo"]
+    network.register_forward_hook(lambda *args: seen.append(1))
+    counts = []
+    for i in range(5):
+        status = dict(running_status=dict(iteration=i + 1)) if told else {}
+        model.train_step(batch(), optimizers(model), **status)
+        counts.append(len(seen))
+        seen.clear()
+    assert counts == ([2, 2, 3, 2, 2] if told else [3, 2, 2, 3, 2])
+
+
 def test_discriminators_see_only_augmented_pictures_in_every_pass():
     model, seen = build(discriminator_augment="color,cutout"), []
     for network in model.discriminators.values():
