@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from mmcv.utils import print_log
@@ -70,6 +71,11 @@ class CycleGAN(BaseTranslationModel):
         train_cfg: mmgen's; see `pool_size`.
         test_cfg: mmgen's; unused.
     """
+
+    # Weights that may change during a run, and their losses in the log.
+    scheduled_weights: ClassVar[dict[str, str | None]] = dict(
+        cycle_weight="cycle_loss", identity_weight="id_loss"
+    )
 
     def __init__(
         self,
