@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..registry import MODELS
 from .augment import augment, parse_augments
+from .cycle import cycle_loss
 from .fused import weights_cast_once
 from .image_pool import ImagePool
 from .layers import pass_together
@@ -60,6 +61,9 @@ class CycleGAN(BaseTranslationModel):
         domains: The two domains' names: A (folder trainA) and B (trainB).
         default_domain: Target of a translation that names none; None for domain B.
         cycle_weight: Factor of |G(F(x)) - x|; lambda in the paper's eq. 3.
+        cycle_ssim: Share of 1 - SSIM in what the cycle loss compares by pixels, from 0 to 1; see
+            cycle.py.
+        cycle_features: Share of the discriminators' features in the cycle loss, from 0 to 1.
         identity_weight: Factor of |G(y) - y|, absolute: the paper's 0.5 of lambda is 5.0. It holds
             the colours of paintings; 0 saves two generator passes of six.
         pool_size: Generated images kept for the discriminators; `train_cfg.buffer_size`, mmgen's
@@ -74,7 +78,7 @@ class CycleGAN(BaseTranslationModel):
 
     # Weights that may change during a run, and their losses in the log.
     scheduled_weights: ClassVar[dict[str, str | None]] = dict(
-        cycle_weight="cycle_loss", identity_weight="id_loss"
+        cycle_weight="cycle_loss", cycle_ssim=None, cycle_features=None, identity_weight="id_loss"
     )
 
     def __init__(
@@ -85,6 +89,8 @@ class CycleGAN(BaseTranslationModel):
         domains: Sequence[str] = ("a", "b"),
         default_domain: str | None = None,
         cycle_weight: float = 10.0,
+        cycle_ssim: float = 0.0,
+        cycle_features: float = 0.0,
         identity_weight: float = 5.0,
         pool_size: int = 50,
         discriminator_augment: str | Sequence[str] | None = None,
@@ -103,6 +109,10 @@ class CycleGAN(BaseTranslationModel):
         self.gan_loss = build_module(gan_loss or dict(type="mmgen_ext.GANLoss"))
         self.augments = parse_augments(discriminator_augment)
         self.cycle_weight = cycle_weight
+        self.cycle_ssim, self.cycle_features = cycle_ssim, cycle_features
+        for name in ("cycle_ssim", "cycle_features"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}; expected a share from 0 to 1")
         self.identity_weight = identity_weight
         if identity_weight and channels and len(set(channels.values())) > 1:
             print_log(f"identity_weight is off: it compares {dict(channels)} channels", "mmgen")
@@ -258,8 +268,10 @@ class CycleGAN(BaseTranslationModel):
         if self.cycle_weight:
             # E[|F(G(x)) - x|] in both directions, eq. 2
             cycle = {a: self.generators[a](fake[b]), b: self.generators[b](fake[a])}
+            shares = self.cycle_ssim, self.cycle_features
             losses["cycle_loss"] = sum(
-                l1_loss(cycle[d], real[d], self.cycle_weight) for d in (a, b)
+                cycle_loss(cycle[d], real[d], self.cycle_weight, *shares, self.discriminators[d])
+                for d in (a, b)
             )
         if self.identity_weight:
             # E[|G(y) - y|], section 5.2

@@ -9,9 +9,26 @@ from .chain import run_chain, runs_fused
 from .layers import ConvBlock, Network, add_spectral_norm
 
 
+class Discriminator(Network):
+    """Layers whose last convolution gives the logits."""
+
+    model: nn.Sequential
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H', W')."""
+        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the last convolution reads of x: one (N, C, H', W')."""
+        layers = self.model[:-1]
+        return [run_chain(layers, x) if runs_fused(self, x) else layers(x)]
+
+
 @MODULES.register_module()
-class PatchDiscriminator(Network):
+class PatchDiscriminator(Discriminator):
     """PatchGAN (Isola et al. 2017): one logit per patch, 70 x 70 pixels with num_conv=3.
+
+    Its logits are (N, 1, about H/8, about W/8).
 
     Args:
         in_channels: Channels of the images it judges.
@@ -50,14 +67,12 @@ class PatchDiscriminator(Network):
         )
         self.init_weights()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, about H/8, about W/8)."""
-        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
-
 
 @MODULES.register_module()
-class PixelDiscriminator(Network):
+class PixelDiscriminator(Discriminator):
     """The 1 x 1 PatchGAN of pix2pix: judges every pixel by its colour alone.
+
+    Its logits are (N, 1, H, W).
 
     Args:
         in_channels: Channels of the images it judges.
@@ -83,7 +98,3 @@ class PixelDiscriminator(Network):
             ConvBlock(2 * base_channels, 1, activation=None, **conv),
         )
         self.init_weights()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H, W)."""
-        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)

@@ -203,6 +203,7 @@ def test_inference_needs_no_discriminator_and_says_that_training_does():
         (dict(domains=["a.1", "b"]), "'a.1' cannot name a domain"),
         (dict(domains=["keys", "b"]), "'keys' cannot name a domain"),
         (dict(pool_size=-1), "pool_size=-1 is negative"),
+        (dict(cycle_ssim=1.5), "cycle_ssim=1.5; expected a share from 0 to 1"),
     ],
 )
 def test_wrong_options_are_answered_with_a_sentence(options, message):

@@ -87,7 +87,7 @@ def test_another_schedule_is_another_training(whole, tool, tiny_config, sentence
 def test_unknown_weights_and_impossible_ramps_are_answered(tool, tiny_config, tmp_path, sentence):
     options = ["--cfg-options", "loss_schedule.identity.end=0.5"]
     result = tool("train", tiny_config, "--work-dir", tmp_path, *options)
-    sentence(result, "no weight 'identity' that can change; expected one of cycle_weight, identity")
+    sentence(result, "no weight 'identity' that can change; expected one of cycle_weight, cycle_s")
     for ramp in (dict(end=2), dict(start=0.5, end=0.2), dict(to=-1), 3, dict(stop=1), dict(to="x")):
         with pytest.raises(ValueError, match=r"loss_schedule.cycle_weight=.*; expected"):
             read_ramp("cycle_weight", ramp)
