@@ -1,7 +1,7 @@
 """Networks, losses and CycleGAN itself."""
 
 from .cyclegan import CycleGAN
-from .discriminators import PatchDiscriminator, PixelDiscriminator
+from .discriminators import MultiscaleDiscriminator, PatchDiscriminator, PixelDiscriminator
 from .generators import ResnetGenerator, UnetGenerator
 from .image_pool import ImagePool
 from .losses import GANLoss
@@ -10,6 +10,7 @@ __all__ = [
     "CycleGAN",
     "GANLoss",
     "ImagePool",
+    "MultiscaleDiscriminator",
     "PatchDiscriminator",
     "PixelDiscriminator",
     "ResnetGenerator",

@@ -181,11 +181,17 @@ def is_per_image(network: nn.Module) -> bool:
     )
 
 
-def pass_together(network: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
-    """network(batch) of several (N, C, H, W), in one pass where that gives the same."""
+def pass_together(network: nn.Module, *batches: Tensor) -> tuple:
+    """network(batch) of several (N, C, H, W), in one pass where that gives the same.
+
+    Each is a tensor, or a list of them, as the network returns.
+    """
     if len({batch.shape[1:] for batch in batches}) > 1 or not is_per_image(network):
         return tuple(network(batch) for batch in batches)
-    return network(torch.cat(batches)).split([len(batch) for batch in batches])
+    outputs, sizes = network(torch.cat(batches)), [len(batch) for batch in batches]
+    if isinstance(outputs, Tensor):
+        return outputs.split(sizes)
+    return tuple(zip(*(output.split(sizes) for output in outputs), strict=True))
 
 
 class Network(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,8 +66,8 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
         fake: As many generated images.
     """
     mix = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
-    gradient, _ = image_gradient(discriminator, mix * real + (1 - mix) * fake)
-    return (gradient.norm(dim=1) - 1).square().mean()
+    scales = image_gradients(discriminator, mix * real + (1 - mix) * fake)
+    return sum((g.norm(dim=1) - 1).square().mean() for g, _ in scales) / len(scales)
 
 
 def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
@@ -78,20 +80,23 @@ def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
         discriminator: Maps images to logits.
         real: Real images (N, C, H, W).
     """
-    gradient, logits = image_gradient(discriminator, real)
-    return gradient.square().sum(1).mean() / logits
+    scales = image_gradients(discriminator, real)
+    return sum(g.square().sum(1).mean() / logits for g, logits in scales) / len(scales)
 
 
-def image_gradient(discriminator: nn.Module, images: Tensor) -> tuple[Tensor, int]:
-    """Gradient (N, C * H * W) of an image's logits' sum, and how many these are.
+def image_gradients(discriminator: nn.Module, images: Tensor) -> list[tuple[Tensor, int]]:
+    """Gradient (N, C * H * W) of an image's logits' sum, and how many these are, by scale.
 
     It can be differentiated again, and is float32, also where networks compute in 16 bits.
     """
     images = images.detach().requires_grad_()
     with plain_layers(), torch.autocast(images.device.type, enabled=False):
         logits = discriminator(images)
-        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.flatten(1), logits[0].numel()
+        scales = [logits] if isinstance(logits, Tensor) else logits
+        gradients = [
+            torch.autograd.grad(each.sum(), images, create_graph=True)[0] for each in scales
+        ]
+    return [(g.flatten(1), each[0].numel()) for g, each in zip(gradients, scales, strict=True)]
 
 
 @MODULES.register_module()
@@ -132,10 +137,19 @@ class GANLoss(nn.Module):
         self.loss_weight = loss_weight
         self.gp_weight = gp_weight if gan_type == "wgan-gp" else 0.0
 
-    def forward(self, logits: Tensor, target_is_real: bool, is_disc: bool = False) -> Tensor:
-        """Return the scalar loss of logits; the generators' is multiplied by `loss_weight`."""
-        logits = logits.float()  # also where the networks compute in 16 bits
-        loss = gan_loss(self.gan_type, logits, target_is_real, is_disc, self.labels)
+    def forward(
+        self, logits: Tensor | Sequence[Tensor], target_is_real: bool, is_disc: bool = False
+    ) -> Tensor:
+        """Return the scalar loss of logits, of several scales the mean of their losses.
+
+        The generators' is multiplied by `loss_weight`.
+        """
+        scales = [logits] if isinstance(logits, Tensor) else logits
+        losses = [  # in float32 also where the networks compute in 16 bits
+            gan_loss(self.gan_type, each.float(), target_is_real, is_disc, self.labels)
+            for each in scales
+        ]
+        loss = sum(losses) / len(losses)
         return loss if is_disc else loss * self.loss_weight
 
     def discriminator_loss(

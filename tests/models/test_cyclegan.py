@@ -238,9 +238,22 @@ def parts(model, data):
     return losses, {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("size", [(1, 32), (2, 32), (1, (40, 24))])
-def test_merged_and_fused_step_equals_the_plain_one(size, monkeypatch):
-    model = build(pool_size=0)
+SWITCHES = dict(
+    generator=dict(GENERATOR, upsample="subpixel"),
+    discriminator=dict(DISCRIMINATOR, type="mmgen_ext.MultiscaleDiscriminator"),
+    gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0),
+    cycle_ssim=0.5,
+    cycle_features=0.5,
+)
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [((1, 32), {}), ((2, 32), {}), ((1, (40, 24)), {}), ((1, 32), SWITCHES)],
+    ids=["one", "two", "oblong", "switches"],
+)
+def test_merged_and_fused_step_equals_the_plain_one(size, options, monkeypatch):
+    model = build(pool_size=0, **options)
     make_fast(model, Config(dict(model=dict(type="mmgen_ext.CycleGAN"))), torch.device("cpu"))
     n, side = size
     h, w = side if isinstance(side, tuple) else (side, side)
@@ -252,8 +265,10 @@ def test_merged_and_fused_step_equals_the_plain_one(size, monkeypatch):
             expected, plain = parts(model, data)
     for name, loss in losses.items():
         assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5)
+    # Through norms of the discriminators gradients are twenty times as large, and their rounding.
+    close = 1e-5 * (max(g.abs().max().item() for g in plain.values()) if options else 1)
     for name, gradient in gradients.items():
-        assert torch.allclose(gradient, plain[name], atol=1e-5, rtol=1e-5), name
+        assert torch.allclose(gradient, plain[name], atol=close, rtol=1e-5), name
 
 
 @pytest.mark.parametrize("told", [True, False])

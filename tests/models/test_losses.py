@@ -5,7 +5,7 @@ import torch
 from mmgen.models import build_module
 from mmgen.models.losses import gradient_penalty_loss, r1_gradient_penalty_loss
 
-from mmgen_ext.models import PatchDiscriminator
+from mmgen_ext.models import MultiscaleDiscriminator, PatchDiscriminator
 from mmgen_ext.models.losses import GANLoss, gradient_penalty, r1_penalty
 
 
@@ -90,6 +90,20 @@ def test_r1_is_added_every_interval_and_counts_as_many_times(interval):
         parameter.grad = None
     expected.backward()
     assert network.model[0].conv.weight.grad.abs().max() > 0
+
+
+def test_losses_and_penalties_of_scales_are_their_means():
+    network = MultiscaleDiscriminator(base_channels=4, num_conv=2)
+    real, fake = torch.randn(2, 2, 3, 32, 32)
+    fine, coarse = network.scales
+    halve = torch.nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+    parts = [fine, torch.nn.Sequential(halve, coarse)]
+    for loss in (GANLoss(), GANLoss("hinge"), GANLoss("wgan-gp"), GANLoss(r1_weight=2.0)):
+        found, *each = ([] for _ in range(3))
+        for judge, values in zip((network, *parts), (found, *each), strict=True):
+            torch.manual_seed(3)
+            values.append(loss.discriminator_loss(judge, real, fake).item())
+        assert found[0] == pytest.approx((each[0][0] + each[1][0]) / 2, rel=1e-4)
 
 
 def test_r1_is_the_same_in_bf16_and_fused():

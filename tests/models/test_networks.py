@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mmgen.models import build_module
 
 from mmgen_ext.models import (
+    MultiscaleDiscriminator,
     PatchDiscriminator,
     PixelDiscriminator,
     ResnetGenerator,
@@ -184,6 +185,22 @@ def test_patch_discriminator_sees_seventy_pixels():
     logits[0, 0, 7, 7].backward()
     seen = x.grad.abs().sum((0, 1)).nonzero()
     assert (seen.max(0).values - seen.min(0).values + 1).tolist() == [70, 70]
+
+
+def test_multiscale_discriminator_is_patch_discriminators_of_halved_pictures():
+    network = MultiscaleDiscriminator(num_scales=3, base_channels=4, num_conv=2)
+    x = torch.randn(2, 3, 48, 64)
+    half = torch.empty(2, 3, 24, 32)
+    for h, w in itertools.product(range(24), range(32)):
+        around = x[:, :, max(0, 2 * h - 1) : 2 * h + 2, max(0, 2 * w - 1) : 2 * w + 2]
+        half[:, :, h, w] = around.mean((2, 3))
+    logits = network(x)
+    assert [tuple(each.shape[1:]) for each in logits] == [(1, 10, 14), (1, 4, 6), (1, 1, 2)]
+    assert torch.equal(logits[0], network.scales[0](x))
+    assert torch.allclose(logits[1], network.scales[1](half), atol=1e-5)
+    assert len(network.features(x)) == 3
+    with pytest.raises(ValueError, match="num_scales=0; expected at least 1"):
+        MultiscaleDiscriminator(num_scales=0)
 
 
 def test_pixel_discriminator_judges_each_pixel_alone():
