@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..models.generators import ResidualBlock, ResnetGenerator
-from ..models.layers import ConvBlock
+from ..models.layers import BlurPool, ConvBlock
 from .fast import OneImageNorm
 
 # rows(start, stop) of a picture (1, C, stop - start, W), and what takes them away.
@@ -37,20 +37,35 @@ def translate_strips(
     network: ResnetGenerator, source: Source, sink: Sink, height: int, rows: int
 ) -> None:
     """Translate a picture of `height` rows in strips of `rows`; leaves the norms' `fixed` set."""
-    layers = list(network.model)
-    trunk = [i for i, layer in enumerate(layers) if isinstance(layer, ResidualBlock)]
-    first, last = (trunk[0], trunk[-1] + 1) if trunk else (3, 3)
+    layers = [_Blur(layer) if isinstance(layer, BlurPool) else layer for layer in network.model]
+    trunk = [layer for layer in layers if isinstance(layer, ResidualBlock)]
+    last = len(layers) - 3  # what enlarges twice, and the output
+    first = last - len(trunk)
     with tqdm(unit="pass", leave=False, disable=not sys.stderr.isatty()) as bar:
         # Passes over the picture: each norm of the ends, two a block, and the output.
         bar.total = first + 2 * len(trunk) + len(layers) - last
         head = _Chain(layers[:first], source, height, rows, bar)
         x = head.whole()
-        for block in layers[first:last]:
+        for block in trunk:
             _residual(block, x, max(4, rows // network.size_divisor), bar)
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)
         for start, stop in strips(height, rows):
             sink(start, stop, tail.output(start, stop))
         bar.update()
+
+
+class _Blur(nn.Module):
+    """A BlurPool with the parts of a ConvBlock."""
+
+    enlarge = shuffle = activation = None
+
+    def __init__(self, layer: BlurPool):
+        super().__init__()
+        channels = len(layer.filt)
+        self.pad = nn.ReflectionPad2d(1)
+        # Without a draw of weights, which would move the random numbers of a training.
+        self.conv = nn.Conv2d(channels, channels, 3, 2, groups=channels, bias=False, device="meta")
+        self.conv.weight = nn.Parameter(layer.filt, requires_grad=False)
 
 
 class _Statistics:

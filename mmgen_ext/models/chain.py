@@ -77,6 +77,9 @@ def _run(
             activation = layer.activation
         elif isinstance(layer, nn.Conv2d):
             x, activation = run_convolution(layer, x, activation), None
+        elif hasattr(layer, "halve"):  # BlurPool
+            x = layer.halve(ActivateAndPad.apply(x, _slope(activation), 1, compute_dtype(x)))
+            activation = None
         else:
             x, activation = x if activation is None else _activate(activation, x), None
             if hasattr(layer, "block"):  # ResidualBlock

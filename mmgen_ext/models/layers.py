@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
 
@@ -36,6 +37,30 @@ class InstanceNorm(nn.InstanceNorm2d):
         if z.requires_grad and not torch.compiler.is_compiling():
             z.register_hook(torch.Tensor.contiguous)
         return z
+
+
+class BlurPool(nn.Module):
+    """Halves after a low pass, so that fine patterns do not turn into coarse ones (Zhang 2019).
+
+    https://arxiv.org/abs/1904.11486, with the binomial filter of 3 x 3 and mirrored borders.
+
+    Args:
+        channels: Of input and output.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        # Part of a checkpoint, as in others' networks: it says that it is not of a plain one.
+        self.register_buffer("filt", torch.outer(row, row).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, channels, H / 2, W / 2), rounded up."""
+        return self.halve(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+    def halve(self, padded: Tensor) -> Tensor:
+        """What forward does with its input padded by a pixel."""
+        return F.conv2d(padded, self.filt, stride=2, groups=len(self.filt))
 
 
 class ConvBlock(nn.Module):

@@ -15,7 +15,7 @@ from mmgen_ext.models import (
     ResnetGenerator,
     UnetGenerator,
 )
-from mmgen_ext.models.layers import ConvBlock, init_weights
+from mmgen_ext.models.layers import BlurPool, ConvBlock, init_weights
 
 PAIRS = {
     "resnet": (
@@ -129,11 +129,13 @@ def test_initialisers_draw_what_mmgens_draw(type):
     st.sampled_from(["instance", "batch", "none"]),
     st.sampled_from(["reflect", "replicate", "zeros"]),
     st.sampled_from(["deconv", "resize", "subpixel"]),
+    st.sampled_from(["stride", "blur"]),
 )
-def test_resnet_keeps_every_size_and_takes_any_channels(cin, cout, h, w, norm, padding, upsample):
-    network = ResnetGenerator(
-        cin, cout, 2, 1, norm=norm, padding_mode=padding, upsample=upsample
-    ).eval()
+def test_resnet_keeps_every_size_and_takes_any_channels(
+    cin, cout, h, w, norm, padding, upsample, downsample
+):
+    form = dict(norm=norm, padding_mode=padding, upsample=upsample, downsample=downsample)
+    network = ResnetGenerator(cin, cout, 2, 1, **form).eval()
     with torch.no_grad():
         y = network(torch.randn(1, cin, 4 * h, 4 * w))
     assert y.shape == (1, cout, 4 * h, 4 * w)
@@ -176,6 +178,32 @@ def test_subpixel_block_begins_as_a_nearest_neighbour_resize(type):
     small = torch.nn.functional.conv2d(x, block.conv.weight[::4], padding=1)
     expected = torch.nn.functional.interpolate(small, scale_factor=2)
     assert torch.allclose(block(x), expected, atol=1e-6)
+
+
+def test_blur_pool_is_the_binomial_mean_of_mirrored_surroundings():
+    x = torch.randn(2, 3, 6, 8)
+    found = BlurPool(3)(x)
+    assert found.shape == (2, 3, 3, 4)
+    for h, w in itertools.product(range(3), range(4)):
+        total = 0
+        for i, j in itertools.product((-1, 0, 1), repeat=2):
+            total += (2 - abs(i)) * (2 - abs(j)) / 16 * x[:, :, abs(2 * h + i), abs(2 * w + j)]
+        assert torch.allclose(found[:, :, h, w], total, atol=1e-6)
+
+
+def test_blurred_downsampling_changes_less_when_the_picture_moves_by_a_pixel():
+    # Moved by 4 pixels, the quarter-size features move by one; by less, they should follow.
+    def jump(downsample):
+        torch.manual_seed(0)
+        network = ResnetGenerator(3, 3, 8, 0, norm="none", downsample=downsample).eval()
+        head = network.model[: len(network.model) - 3]
+        x = torch.randn(1, 3, 64, 64)
+        with torch.no_grad():
+            still, moved = head(x), head(x.roll((1, 1), (2, 3)))
+        inside = (..., slice(4, 12), slice(4, 12))
+        return ((moved - still)[inside].norm() / still[inside].std()).item()
+
+    assert jump("blur") < 0.7 * jump("stride")
 
 
 def test_patch_discriminator_sees_seventy_pixels():
@@ -235,6 +263,7 @@ def test_unet_says_which_sizes_it_takes():
             "norm='layer' is not known; choose one of instance, instance_affine, batch, none",
         ),
         (dict(upsample="bicubic"), "choose one of deconv, resize, subpixel"),
+        (dict(downsample="max"), "downsample='max' is not known; choose one of stride, blur"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
         (dict(num_blocks=-1), "num_blocks=-1 is negative"),
         (dict(init_cfg=dict(type="he")), "choose one of normal, xavier, kaiming, orthogonal"),
