@@ -56,7 +56,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
             f"{x.shape[2]} x {x.shape[3]}; set model.cycle_ssim=0"
         )
     x, y = x.float(), y.float()
-    rows, columns = (window_means(side).to(x.device) for side in x.shape[2:])
+    rows, columns = (window_means(side, x.device) for side in x.shape[2:])
     with torch.autocast(x.device.type, enabled=False):
         means = rows @ torch.cat([x, y, x * x, y * y, x * y]) @ columns.T
     mx, my, xx, yy, xy = means.chunk(5)
@@ -66,13 +66,14 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     return (above / below).mean()
 
 
-def window_means(side: int) -> Tensor:
+def window_means(side: int, device: torch.device) -> Tensor:
     """A matrix (side - WINDOW + 1, side) whose rows are the window at each place.
 
     A product with it is ten times as fast on a CPU as a convolution of single channels.
     """
     reach = WINDOW // 2
-    off = torch.arange(side) - torch.arange(reach, side - reach)[:, None]
+    at = torch.arange(side, device=device)
+    off = at - at[reach:-reach, None]
     weights = torch.exp(-(off**2) / (2 * SIGMA**2)) * (off.abs() <= reach)
     return weights / weights.sum(1, keepdim=True)
 
