@@ -19,7 +19,7 @@ def mmgens_network(network: Mapping) -> dict:
     """Config of mmgen's network that equals one of ours with transposed convolutions."""
     network = {"in_channels": 3, **network}
     norm = network.pop("norm", "instance")
-    for ours in ("upsample", "recompute"):  # What mmgen has no word for.
+    for ours in ("upsample", "downsample", "recompute"):  # What mmgen has no word for.
         network.pop(ours, None)
     network["norm_cfg"] = dict(type=_NORMS[norm], affine=norm != "instance")
     network["type"] = network["type"].removeprefix("mmgen_ext.")
@@ -39,9 +39,15 @@ def mmgens_model(cfg: Config) -> dict:
     networks = {}
     for name in ("generator", "discriminator"):
         norm, upsample = model[name].get("norm", "instance"), model[name].get("upsample", "deconv")
-        if upsample != "deconv" or norm not in ("instance", "batch"):
+        kind, downsample = model[name]["type"], model[name].get("downsample", "stride")
+        if (
+            (upsample, downsample) != ("deconv", "stride")
+            or norm not in ("instance", "batch")
+            or kind == "mmgen_ext.MultiscaleDiscriminator"
+        ):
             raise ValueError(
-                f"mmgen has no {name} with upsample={upsample!r} and norm={norm!r} to compare "
+                f"mmgen has no {name} with upsample={upsample!r}, downsample={downsample!r} and "
+                f"norm={norm!r} of type {kind} to compare "
                 f"with; choose a config of the paper's networks"
             )
         networks[name] = mmgens_network(model[name])

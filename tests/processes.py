@@ -10,6 +10,19 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# Every switch of a recipe that is off by default, for --cfg-options.
+SWITCHES = [
+    "model.generator.upsample=subpixel",
+    "model.generator.downsample=blur",
+    "model.discriminator.type=mmgen_ext.MultiscaleDiscriminator",
+    "model.discriminator_augment=color,translation,cutout",
+    "model.gan_loss.type=mmgen_ext.GANLoss",
+    "model.gan_loss.r1_weight=1",
+    "model.gan_loss.r1_interval=3",
+    "model.cycle_ssim=0.5",
+    "model.cycle_features=0.3",
+    "loss_schedule.identity_weight.end=0.7",
+]
 # A forkserver imports torch, mmcv and mmgen once and is forked for each process.
 METHOD = "spawn" if sys.platform == "win32" else "forkserver"
 CONTEXT = multiprocessing.get_context(METHOD)

@@ -29,6 +29,12 @@ MODELS = {
             type="mmgen_ext.ResnetGenerator", upsample="resize", padding_mode="replicate", **TINY
         ),
     ),
+    "subpixel, blur": dict(
+        OURS,
+        generator=dict(
+            type="mmgen_ext.ResnetGenerator", upsample="subpixel", downsample="blur", **TINY
+        ),
+    ),
     "gray to colour": dict(
         OURS, generator=dict(type="mmgen_ext.ResnetGenerator", in_channels=1, **TINY)
     ),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..models.generators import ResidualBlock, ResnetGenerator
-from ..models.layers import ConvBlock
+from ..models.layers import BlurPool, ConvBlock
 from .fast import OneImageNorm
 
 # rows(start, stop) of a picture (1, C, stop - start, W), and what takes them away.
@@ -37,20 +37,35 @@ def translate_strips(
     network: ResnetGenerator, source: Source, sink: Sink, height: int, rows: int
 ) -> None:
     """Translate a picture of `height` rows in strips of `rows`; leaves the norms' `fixed` set."""
-    layers = list(network.model)
-    trunk = [i for i, layer in enumerate(layers) if isinstance(layer, ResidualBlock)]
-    first, last = (trunk[0], trunk[-1] + 1) if trunk else (3, 3)
+    layers = [_Blur(layer) if isinstance(layer, BlurPool) else layer for layer in network.model]
+    trunk = [layer for layer in layers if isinstance(layer, ResidualBlock)]
+    last = len(layers) - 3  # what enlarges twice, and the output
+    first = last - len(trunk)
     with tqdm(unit="pass", leave=False, disable=not sys.stderr.isatty()) as bar:
         # Passes over the picture: each norm of the ends, two a block, and the output.
         bar.total = first + 2 * len(trunk) + len(layers) - last
         head = _Chain(layers[:first], source, height, rows, bar)
         x = head.whole()
-        for block in layers[first:last]:
+        for block in trunk:
             _residual(block, x, max(4, rows // network.size_divisor), bar)
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)
         for start, stop in strips(height, rows):
             sink(start, stop, tail.output(start, stop))
         bar.update()
+
+
+class _Blur(nn.Module):
+    """A BlurPool with the parts of a ConvBlock."""
+
+    enlarge = shuffle = activation = None
+
+    def __init__(self, layer: BlurPool):
+        super().__init__()
+        channels = len(layer.filt)
+        self.pad = nn.ReflectionPad2d(1)
+        # Without a draw of weights, which would move the random numbers of a training.
+        self.conv = nn.Conv2d(channels, channels, 3, 2, groups=channels, bias=False, device="meta")
+        self.conv.weight = nn.Parameter(layer.filt, requires_grad=False)
 
 
 class _Statistics:
@@ -198,7 +213,8 @@ def _output_height(block: ConvBlock, height: int) -> int:
     if isinstance(block.conv, nn.ConvTranspose2d):
         return height * stride
     height = height * 2 if block.enlarge else height
-    return (height + 2 * padding - kernel) // stride + 1
+    height = (height + 2 * padding - kernel) // stride + 1
+    return height * 2 if block.shuffle else height
 
 
 def _rows_needed(block: ConvBlock, start: int, stop: int, height: int) -> tuple[int, int]:
@@ -207,6 +223,8 @@ def _rows_needed(block: ConvBlock, start: int, stop: int, height: int) -> tuple[
     if isinstance(block.conv, nn.ConvTranspose2d):
         # Kernel 3, stride 2: row 2i is made of input row i, row 2i+1 of i and i+1.
         return start // 2, min((stop - 1) // 2 + 2, height)
+    if block.shuffle:
+        start, stop = start // 2, -(-stop // 2)
     low, high = start * stride - padding, (stop - 1) * stride + kernel - padding
     if block.enlarge:
         low, high = max(low, 0) // 2, -(-min(high, 2 * height) // 2)
@@ -226,6 +244,18 @@ def _convolve(block: ConvBlock, x: Tensor, low: int, height: int, start: int, st
     """
     if isinstance(block.conv, nn.ConvTranspose2d):
         return block.conv(x)[:, :, start - 2 * low : stop - 2 * low]
+    if block.shuffle:
+        first = start // 2
+        x = block.shuffle(_convolve_rows(block, x, low, height, first, -(-stop // 2)))
+        x = x.contiguous(memory_format=torch.channels_last)
+        return x[:, :, start - 2 * first : stop - 2 * first]
+    return _convolve_rows(block, x, low, height, start, stop)
+
+
+def _convolve_rows(
+    block: ConvBlock, x: Tensor, low: int, height: int, start: int, stop: int
+) -> Tensor:
+    """The same of what is no transposed convolution, before a pixel shuffle."""
     kernel, stride, padding = _geometry(block)
     if block.enlarge:
         x, low, height = block.enlarge(x), 2 * low, 2 * height

@@ -2,7 +2,7 @@
 
 from .cut import CUT
 from .cyclegan import CycleGAN
-from .discriminators import PatchDiscriminator, PixelDiscriminator
+from .discriminators import MultiscaleDiscriminator, PatchDiscriminator, PixelDiscriminator
 from .generators import ResnetGenerator, UnetGenerator
 from .image_pool import ImagePool
 from .losses import GANLoss
@@ -12,6 +12,7 @@ __all__ = [
     "CycleGAN",
     "GANLoss",
     "ImagePool",
+    "MultiscaleDiscriminator",
     "PatchDiscriminator",
     "PixelDiscriminator",
     "ResnetGenerator",

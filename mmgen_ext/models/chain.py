@@ -72,10 +72,14 @@ def _run(
                 x = layer.enlarge(x if activation is None else _activate(activation, x))
                 activation = None
             pad = 0 if layer.pad is None else layer.pad.padding[0]
-            x = run_convolution(layer.conv, x, activation, pad, getattr(layer, "in"))
+            shuffle = 1 if layer.shuffle is None else layer.shuffle.upscale_factor
+            x = run_convolution(layer.conv, x, activation, pad, getattr(layer, "in"), shuffle)
             activation = layer.activation
         elif isinstance(layer, nn.Conv2d):
             x, activation = run_convolution(layer, x, activation), None
+        elif hasattr(layer, "halve"):  # BlurPool
+            x = layer.halve(ActivateAndPad.apply(x, _slope(activation), 1, compute_dtype(x)))
+            activation = None
         else:
             x, activation = x if activation is None else _activate(activation, x), None
             if hasattr(layer, "block"):  # ResidualBlock
@@ -102,12 +106,13 @@ def run_convolution(
     activation: nn.Module | None = None,
     reflect: int = 0,
     norm: nn.InstanceNorm2d | None = None,
+    shuffle: int = 1,
 ) -> Tensor:
-    """Activation, reflection padding, convolution and norm of x (N, C, H, W)."""
+    """Activation, reflection padding, convolution, pixel shuffle and norm of x (N, C, H, W)."""
     slope, dtype = _slope(activation), compute_dtype(x)
     transposed = isinstance(conv, nn.ConvTranspose2d)
     few = is_few(conv.out_channels, conv.kernel_size[1]) and conv.stride == (1, 1)
-    if few and norm is None and not transposed and conv.padding == (0, 0):
+    if few and norm is None and shuffle == 1 and not transposed and conv.padding == (0, 0):
         x = FewChannelsConv.apply(ActivateAndPad.apply(x, slope, reflect, dtype), conv.weight)
         return x if conv.bias is None else x + conv.bias[:, None, None]
     layer = Layer(
@@ -120,6 +125,7 @@ def run_convolution(
         normalise=norm is not None,
         eps=norm.eps if norm is not None else 0.0,
         dtype=dtype,
+        shuffle=shuffle,
     )
     affine = (norm.weight, norm.bias) if norm is not None else (None, None)
     return ConvNorm.apply(x, conv.weight, conv.bias, *affine, layer)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..registry import MODELS
+from .augment import augment
 from .cyclegan import CycleGAN
 from .generators import ResidualBlock, ResnetGenerator
 from .layers import is_per_image
@@ -92,7 +93,7 @@ class CUT(CycleGAN):
         if not nce_weight:  # No process waits for their gradients.
             set_requires_grad(self.projections, False)
         self.seed = torch.initial_seed() % 2**63
-        self.patch_number = -1
+        self.patch_number = 0
 
     def train_step(
         self,
@@ -114,8 +115,8 @@ class CUT(CycleGAN):
                 f"the optimizers are {', '.join(optimizer)}; CUT trains its `projections` too. Add "
                 f"to the config: optimizer=dict(projections=dict(type='Adam', lr=2e-4))"
             )
-        self.patch_number = (running_status or {}).get("iteration", self.patch_number + 1)
-        return super().train_step(data_batch, optimizer, **kwargs)
+        self.patch_number = (running_status or {}).get("iteration", self.iteration)
+        return super().train_step(data_batch, optimizer, running_status=running_status, **kwargs)
 
     def _generator_pass(self, real: dict) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Losses of the generator on one batch, and the fake that it made, detached."""
@@ -130,7 +131,7 @@ class CUT(CycleGAN):
         made, contrasts = zip(*map(self._translate, batches), strict=True)
         # What is made of the source stands first; of pictures of the target only patches matter.
         fake = made[0][: len(inputs[0])]
-        logits = self.discriminators[target](fake)
+        logits = self.discriminators[target](augment(fake, self.augments))
         losses = {f"loss_gan_g_{target}": self.gan_loss(logits, True)}
         if self.nce_weight:
             parts = torch.cat(contrasts).split([len(x) for x in inputs])

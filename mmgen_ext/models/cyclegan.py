@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from mmcv.utils import print_log
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..registry import MODELS
+from .augment import augment, parse_augments
+from .cycle import cycle_loss
 from .fused import weights_cast_once
 from .image_pool import ImagePool
 from .layers import pass_together
@@ -58,15 +61,25 @@ class CycleGAN(BaseTranslationModel):
         domains: The two domains' names: A (folder trainA) and B (trainB).
         default_domain: Target of a translation that names none; None for domain B.
         cycle_weight: Factor of |G(F(x)) - x|; lambda in the paper's eq. 3.
+        cycle_ssim: Share of 1 - SSIM in what the cycle loss compares by pixels, from 0 to 1; see
+            cycle.py.
+        cycle_features: Share of the discriminators' features in the cycle loss, from 0 to 1.
         identity_weight: Factor of |G(y) - y|, absolute: the paper's 0.5 of lambda is 5.0. It holds
             the colours of paintings; 0 saves two generator passes of six.
         pool_size: Generated images kept for the discriminators; `train_cfg.buffer_size`, mmgen's
             name for it, is taken too.
+        discriminator_augment: How pictures are augmented before a discriminator sees them, as
+            'color,translation,cutout' or a list; see augment.py.
         channels: Image channels by domain, e.g. `dict(map=1, photo=3)`; None takes
             those in `generator` and `discriminator`.
         train_cfg: mmgen's; see `pool_size`.
         test_cfg: mmgen's; unused.
     """
+
+    # Weights that may change during a run, and their losses in the log.
+    scheduled_weights: ClassVar[dict[str, str | None]] = dict(
+        cycle_weight="cycle_loss", cycle_ssim=None, cycle_features=None, identity_weight="id_loss"
+    )
 
     def __init__(
         self,
@@ -76,8 +89,11 @@ class CycleGAN(BaseTranslationModel):
         domains: Sequence[str] = ("a", "b"),
         default_domain: str | None = None,
         cycle_weight: float = 10.0,
+        cycle_ssim: float = 0.0,
+        cycle_features: float = 0.0,
         identity_weight: float = 5.0,
         pool_size: int = 50,
+        discriminator_augment: str | Sequence[str] | None = None,
         channels: Mapping[str, int] | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
@@ -91,12 +107,18 @@ class CycleGAN(BaseTranslationModel):
             domains, generator, discriminator, channels
         )
         self.gan_loss = build_module(gan_loss or dict(type="mmgen_ext.GANLoss"))
+        self.augments = parse_augments(discriminator_augment)
         self.cycle_weight = cycle_weight
+        self.cycle_ssim, self.cycle_features = cycle_ssim, cycle_features
+        for name in ("cycle_ssim", "cycle_features"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}; expected a share from 0 to 1")
         self.identity_weight = identity_weight
         if identity_weight and channels and len(set(channels.values())) > 1:
             print_log(f"identity_weight is off: it compares {dict(channels)} channels", "mmgen")
             self.identity_weight = 0.0
         self.real_domains = domains  # whose pictures a step takes
+        self.iteration = 0
         # Of training; weights stay float32. A loss scale is for fp16 alone.
         self.precision = "fp32"
         self.loss_scale: LossScale | None = None
@@ -130,6 +152,7 @@ class CycleGAN(BaseTranslationModel):
         data_batch: dict | Sequence[dict],
         optimizer: dict,
         step: Callable[[Mapping, Sequence[Tensor]], bool] | None = None,
+        running_status: Mapping | None = None,
         **kwargs,
     ) -> dict:
         """Update both generators and both discriminators once.
@@ -140,6 +163,7 @@ class CycleGAN(BaseTranslationModel):
             optimizer: `generators` and `discriminators`.
             step: Steps the optimizers, given both losses, and says whether it did; a step that is
                 not taken leaves the image pools as they were. None steps always.
+            running_status: `iteration`, from 0, as mmgen's runners say; None counts the calls.
             **kwargs: What mmgen's runners add; unused.
 
         Returns:
@@ -154,6 +178,8 @@ class CycleGAN(BaseTranslationModel):
             )
         batches = [data_batch] if isinstance(data_batch, Mapping) else data_batch
         reals = [{d: batch[f"img_{d}"] for d in self.real_domains} for batch in batches]
+        iteration = (running_status or {}).get("iteration", self.iteration)
+        self.iteration = iteration + 1
         # Generators step before discriminators, as in the paper's code.
         optimizer = dict(sorted(optimizer.items(), key=lambda part: part[0] == "discriminators"))
         for each in optimizer.values():
@@ -168,7 +194,7 @@ class CycleGAN(BaseTranslationModel):
             set_requires_grad(self.discriminators, True)
             disc_losses, _ = self._accumulate(
                 list(zip(reals, fakes, strict=True)),
-                lambda pair: (self.discriminator_losses(*pair, pools), None),
+                lambda pair: (self.discriminator_losses(*pair, pools, iteration), None),
             )
 
         total = sum(losses.values())
@@ -240,14 +266,15 @@ class CycleGAN(BaseTranslationModel):
             identity: What each generator makes of its own domain; None to compute it.
         """
         a, b = self._reachable_domains
-        losses = {
-            f"loss_gan_g_{d}": self.gan_loss(self.discriminators[d](fake[d]), True) for d in (a, b)
-        }
+        logits = {d: self.discriminators[d](augment(fake[d], self.augments)) for d in (a, b)}
+        losses = {f"loss_gan_g_{d}": self.gan_loss(logits[d], True) for d in (a, b)}
         if self.cycle_weight:
             # E[|F(G(x)) - x|] in both directions, eq. 2
             cycle = {a: self.generators[a](fake[b]), b: self.generators[b](fake[a])}
+            shares = self.cycle_ssim, self.cycle_features
             losses["cycle_loss"] = sum(
-                l1_loss(cycle[d], real[d], self.cycle_weight) for d in (a, b)
+                cycle_loss(cycle[d], real[d], self.cycle_weight, *shares, self.discriminators[d])
+                for d in (a, b)
             )
         if self.identity_weight:
             # E[|G(y) - y|], section 5.2
@@ -257,14 +284,17 @@ class CycleGAN(BaseTranslationModel):
             )
         return losses
 
-    def discriminator_losses(self, real: dict, fake: dict, pools: dict) -> dict[str, Tensor]:
+    def discriminator_losses(
+        self, real: dict, fake: dict, pools: dict, iteration: int = 0
+    ) -> dict[str, Tensor]:
         """Losses of both discriminators on real images and on generated ones through the pools."""
-        return {
-            f"loss_gan_d_{d}": self.gan_loss.discriminator_loss(
-                self.discriminators[d], real[d], pools[d].query(fake[d])
+        losses = {}
+        for d in self.discriminators:
+            pair = (augment(x, self.augments) for x in (real[d], pools[d].query(fake[d])))
+            losses[f"loss_gan_d_{d}"] = self.gan_loss.discriminator_loss(
+                self.discriminators[d], *pair, iteration
             )
-            for d in self.discriminators
-        }
+        return losses
 
 
 def step_all(optimizers: Mapping, losses: Sequence[Tensor]) -> bool:

@@ -1,7 +1,10 @@
-"""Discriminators: PatchGAN and its 1 x 1 form. Parameter names and shapes are mmgen's."""
+"""Discriminators: PatchGAN and its 1 x 1 form, under mmgen's parameter names, and many of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODULES
@@ -9,9 +12,26 @@ from .chain import run_chain, runs_fused
 from .layers import ConvBlock, Network, add_spectral_norm
 
 
+class Discriminator(Network):
+    """Layers whose last convolution gives the logits."""
+
+    model: nn.Sequential
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H', W')."""
+        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the last convolution reads of x: one (N, C, H', W')."""
+        layers = self.model[:-1]
+        return [run_chain(layers, x) if runs_fused(self, x) else layers(x)]
+
+
 @MODULES.register_module()
-class PatchDiscriminator(Network):
+class PatchDiscriminator(Discriminator):
     """PatchGAN (Isola et al. 2017): one logit per patch, 70 x 70 pixels with num_conv=3.
+
+    Its logits are (N, 1, about H/8, about W/8).
 
     Args:
         in_channels: Channels of the images it judges.
@@ -50,14 +70,12 @@ class PatchDiscriminator(Network):
         )
         self.init_weights()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, about H/8, about W/8)."""
-        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
-
 
 @MODULES.register_module()
-class PixelDiscriminator(Network):
+class PixelDiscriminator(Discriminator):
     """The 1 x 1 PatchGAN of pix2pix: judges every pixel by its colour alone.
+
+    Its logits are (N, 1, H, W).
 
     Args:
         in_channels: Channels of the images it judges.
@@ -84,6 +102,39 @@ class PixelDiscriminator(Network):
         )
         self.init_weights()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H, W)."""
-        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
+
+@MODULES.register_module()
+class MultiscaleDiscriminator(Network):
+    """PatchGANs at full, half and so on of the size: the coarse ones see more of the picture.
+
+    Each loss is the mean over the scales (pix2pixHD: Wang et al. 2018,
+    https://arxiv.org/abs/1711.11585, section 3.2).
+
+    Args:
+        num_scales: Networks; each sees half of the size that the one before sees.
+        init_cfg: Of each.
+        **patch: Arguments of PatchDiscriminator.
+    """
+
+    def __init__(self, num_scales: int = 2, init_cfg: dict | None = None, **patch):
+        super().__init__(init_cfg)
+        if num_scales < 1:
+            raise ValueError(f"num_scales={num_scales}; expected at least 1, as 2")
+        self.scales = nn.ModuleList(
+            PatchDiscriminator(init_cfg=init_cfg, **patch) for _ in range(num_scales)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H', W') of each scale."""
+        return [network(y) for network, y in zip(self.scales, self._halved(x), strict=True)]
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the last convolution of each scale reads of x."""
+        pairs = zip(self.scales, self._halved(x), strict=True)
+        return [features for network, y in pairs for features in network.features(y)]
+
+    def _halved(self, x: Tensor) -> Iterator[Tensor]:
+        for network in self.scales:
+            yield x
+            if network is not self.scales[-1]:
+                x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -73,6 +74,7 @@ class Layer(NamedTuple):
         normalise: Whether instance norm comes after it.
         eps: Of the norm.
         dtype: What it computes in.
+        shuffle: Factor by which channels become neighbouring pixels before the norm; 1 for none.
     """
 
     slope: float | None
@@ -84,6 +86,7 @@ class Layer(NamedTuple):
     normalise: bool
     eps: float
     dtype: torch.dtype
+    shuffle: int = 1
 
     def geometry(self) -> tuple:
         """Arguments of ATen's convolutions from the stride on."""
@@ -249,6 +252,7 @@ class ConvNorm(torch.autograd.Function):
         padded = activate_and_pad(x, layer.slope, layer.reflect, layer.dtype)
         bias = None if layer.normalise else bias
         y, kernel = convolve(padded, weight, bias, layer)
+        y = shuffled(y, layer.shuffle)
         ctx.layer, ctx.like, ctx.affine = layer, x.dtype, scale is not None
         if not layer.normalise:
             ctx.save_for_backward(padded, kernel)
@@ -270,6 +274,7 @@ class ConvNorm(torch.autograd.Function):
         of_x = of_weight = of_bias = of_scale = of_shift = None
         if layer.normalise:
             grad, of_scale, of_shift = instance_norm_back(grad, *normed, layer.eps, ctx.affine)
+        grad = unshuffled(grad, layer.shuffle)
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         if needs_bias:
             # DistributedDataParallel waits for every parameter: a bias without effect has zeros.
@@ -296,6 +301,20 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> tu
     kernel = cast_weight(weight, layer.dtype)
     bias = None if bias is None else bias.to(layer.dtype)
     return _convolve(x, kernel, bias, *layer.geometry()), kernel
+
+
+def shuffled(y: Tensor, factor: int) -> Tensor:
+    """(N, C f^2, H, W) to (N, C, H f, W f), as torch's pixel_shuffle, in channels_last."""
+    if factor == 1:
+        return y
+    return F.pixel_shuffle(y, factor).contiguous(memory_format=torch.channels_last)
+
+
+def unshuffled(y: Tensor, factor: int) -> Tensor:
+    """The reverse of shuffled."""
+    if factor == 1:
+        return y
+    return F.pixel_unshuffle(y, factor).contiguous(memory_format=torch.channels_last)
 
 
 def is_transformed(kernel: Tensor) -> bool:

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..registry import MODULES
 from .chain import run_chain, runs_fused
-from .layers import ConvBlock, Network, check_choice
+from .layers import UPSAMPLES, BlurPool, ConvBlock, Network, check_choice
 
 
 class ResidualBlock(nn.Module):
@@ -48,6 +48,13 @@ class ResidualBlock(nn.Module):
         return x + block(x)
 
 
+def halving(channels: int, downsample: str, conv: dict) -> list[nn.Module]:
+    """Layers to twice the channels at half the size; `conv` as for a strided ConvBlock."""
+    if downsample == "blur":
+        return [ConvBlock(channels, 2 * channels, **{**conv, "stride": 1}), BlurPool(2 * channels)]
+    return [ConvBlock(channels, 2 * channels, **conv)]
+
+
 @MODULES.register_module()
 class ResnetGenerator(Network):
     """The generator of CycleGAN (Zhu et al. 2017, appendix 7.2), after Johnson et al. 2016.
@@ -60,8 +67,10 @@ class ResnetGenerator(Network):
         norm: 'instance' | 'instance_affine' | 'batch' | 'none'.
         use_dropout: Dropout inside the residual blocks.
         padding_mode: 'reflect' | 'replicate' | 'zeros'.
-        upsample: 'deconv' as in the paper, or 'resize' against checkerboards. The two do not share
-            weights.
+        upsample: 'deconv' as in the paper, or 'resize' or 'subpixel' against checkerboards; see
+            ConvBlock. They do not share weights.
+        downsample: 'stride' as in the paper, or 'blur': a convolution at full size, then a low
+            pass before every second pixel is taken; see BlurPool. Four times the work there.
         recompute: Keep only the input of each residual block in training, and compute the rest
             again when its gradient is due: less memory for one more forward pass of the blocks.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
@@ -82,20 +91,22 @@ class ResnetGenerator(Network):
         use_dropout: bool = False,
         padding_mode: str = "reflect",
         upsample: str = "deconv",
+        downsample: str = "stride",
         recompute: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
-        check_choice("upsample", upsample, ("deconv", "resize"))
+        check_choice("upsample", upsample, UPSAMPLES)
+        check_choice("downsample", downsample, ("stride", "blur"))
         c = base_channels
         ends = dict(kernel_size=7, padding=3, padding_mode=padding_mode)
         scale = dict(kernel_size=3, stride=2, padding=1, norm=norm)
         self.model = nn.Sequential(
             ConvBlock(in_channels, c, norm=norm, **ends),
-            ConvBlock(c, 2 * c, **scale),
-            ConvBlock(2 * c, 4 * c, **scale),
+            *halving(c, downsample, scale),
+            *halving(2 * c, downsample, scale),
             *(
                 ResidualBlock(4 * c, padding_mode, norm, use_dropout, recompute)
                 for _ in range(num_blocks)

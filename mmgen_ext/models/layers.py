@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
 
 NORMS = ("instance", "instance_affine", "batch", "none")
 INITS = ("normal", "xavier", "kaiming", "orthogonal")
+UPSAMPLES = ("deconv", "resize", "subpixel")
 PADDINGS = {"reflect": nn.ReflectionPad2d, "replicate": nn.ReplicationPad2d, "zeros": nn.ZeroPad2d}
 ACTIVATIONS = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -37,6 +39,30 @@ class InstanceNorm(nn.InstanceNorm2d):
         return z
 
 
+class BlurPool(nn.Module):
+    """Halves after a low pass, so that fine patterns do not turn into coarse ones (Zhang 2019).
+
+    https://arxiv.org/abs/1904.11486, with the binomial filter of 3 x 3 and mirrored borders.
+
+    Args:
+        channels: Of input and output.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        # Part of a checkpoint, as in others' networks: it says that it is not of a plain one.
+        self.register_buffer("filt", torch.outer(row, row).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, channels, H / 2, W / 2), rounded up."""
+        return self.halve(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+    def halve(self, padded: Tensor) -> Tensor:
+        """What forward does with its input padded by a pixel."""
+        return F.conv2d(padded, self.filt, stride=2, groups=len(self.filt))
+
+
 class ConvBlock(nn.Module):
     """Padding, convolution, normalisation and activation, under mmcv ConvModule's parameter names.
 
@@ -51,9 +77,11 @@ class ConvBlock(nn.Module):
             Only batch norm drops the convolution's bias: it has one of its own.
         activation: 'relu' | 'leaky_relu' (slope 0.2) | 'tanh' | None.
         activation_first: Activate the input instead of the output, as U-Net's blocks do.
-        upsample: None, 'deconv' (transposed convolution) or 'resize' (nearest neighbour, then a
+        upsample: None, 'deconv' (transposed convolution), 'resize' (nearest neighbour, then a
             convolution of stride 1), which has no checkerboard by construction
-            (Odena et al. 2016, https://doi.org/10.23915/distill.00003).
+            (Odena et al. 2016, https://doi.org/10.23915/distill.00003), or 'subpixel' (a
+            convolution to stride^2 times the channels, which then become neighbouring pixels;
+            Shi et al. 2016, https://arxiv.org/abs/1609.05158), which has none to begin with.
         bias: True or False to overrule the rule under `norm`.
         spectral_norm: Divide the kernel by its largest singular value (Miyato et al. 2018).
     """
@@ -76,8 +104,11 @@ class ConvBlock(nn.Module):
         super().__init__()
         check_choice("norm", norm, NORMS)
         check_choice("padding_mode", padding_mode, PADDINGS)
-        check_choice("upsample", upsample, (None, "deconv", "resize"))
-        bias = norm != "batch" if bias is None else bias
+        check_choice("upsample", upsample, (None, *UPSAMPLES))
+        subpixel = upsample == "subpixel"
+        if bias is None:
+            # A bias for each neighbour would be a checkerboard that no norm takes away.
+            bias = norm == "none" if subpixel else norm != "batch"
         self.pre_activation = ACTIVATIONS[activation]() if activation_first and activation else None
         self.enlarge = nn.Upsample(scale_factor=stride) if upsample == "resize" else None
         # Zero padding is cheapest inside the convolution.
@@ -89,8 +120,10 @@ class ConvBlock(nn.Module):
                 in_channels, out_channels, kernel_size, stride, padding, kernel_size % 2, bias=bias
             )
         else:
-            step = 1 if upsample == "resize" else stride
-            self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, step, inside, bias=bias)
+            step = 1 if upsample else stride
+            many = out_channels * stride**2 if subpixel else out_channels
+            self.conv = nn.Conv2d(in_channels, many, kernel_size, step, inside, bias=bias)
+        self.shuffle = nn.PixelShuffle(stride) if subpixel else None
         if spectral_norm:
             add_spectral_norm(self.conv)
         # The names are part of the parameters' names: mmcv calls them `bn` and `in`, and `in` is no
@@ -108,6 +141,7 @@ class ConvBlock(nn.Module):
             self.enlarge,
             self.pad,
             self.conv,
+            self.shuffle,
             self.bn,
             getattr(self, "in"),
             self.activation,
@@ -120,30 +154,43 @@ class ConvBlock(nn.Module):
 def init_weights(network: nn.Module, type: str = "normal", gain: float = 0.02) -> None:
     """Initialise as the paper's code does: kernels by `type`, biases 0, batch norm N(1, gain).
 
+    Kernels of neighbouring sub-pixels begin alike, as those of a nearest-neighbour resize would be
+    (ICNR: Aitken et al. 2017, https://arxiv.org/abs/1707.02937).
+
     Args:
         network: Whose convolutions and batch norms are initialised.
         type: 'normal' (standard deviation `gain`) | 'xavier' | 'kaiming' | 'orthogonal'.
         gain: Scale of all but 'kaiming'.
     """
     check_choice("init_cfg.type", type, INITS)
+    blocks = [m for m in network.modules() if isinstance(m, ConvBlock) and m.shuffle]
+    alike = {block.conv: block.shuffle.upscale_factor**2 for block in blocks}
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             # Under spectral norm the kernel to set is the one below the parametrization.
             parametrized = getattr(module, "parametrizations", None)
             weight = parametrized.weight.original if parametrized else module.weight
-            if type == "normal":
-                nn.init.normal_(weight, 0.0, gain)
-            elif type == "xavier":
-                nn.init.xavier_normal_(weight, gain)
-            elif type == "kaiming":
-                nn.init.kaiming_normal_(weight, a=0, mode="fan_in")
-            else:
-                nn.init.orthogonal_(weight, gain)
+            weight = weight.detach()
+            first = weight[:: alike.get(module, 1)]
+            _draw(first, type, gain)
+            if module in alike:
+                weight.copy_(first.repeat_interleave(alike[module], 0))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
+
+
+def _draw(weight: Tensor, type: str, gain: float) -> None:
+    if type == "normal":
+        nn.init.normal_(weight, 0.0, gain)
+    elif type == "xavier":
+        nn.init.xavier_normal_(weight, gain)
+    elif type == "kaiming":
+        nn.init.kaiming_normal_(weight, a=0, mode="fan_in")
+    else:
+        nn.init.orthogonal_(weight, gain)
 
 
 def is_per_image(network: nn.Module) -> bool:
@@ -159,11 +206,17 @@ def is_per_image(network: nn.Module) -> bool:
     )
 
 
-def pass_together(network: nn.Module, *batches: Tensor) -> tuple[Tensor, ...]:
-    """network(batch) of several (N, C, H, W), in one pass where that gives the same."""
+def pass_together(network: nn.Module, *batches: Tensor) -> tuple:
+    """network(batch) of several (N, C, H, W), in one pass where that gives the same.
+
+    Each is a tensor, or a list of them, as the network returns.
+    """
     if len({batch.shape[1:] for batch in batches}) > 1 or not is_per_image(network):
         return tuple(network(batch) for batch in batches)
-    return network(torch.cat(batches)).split([len(batch) for batch in batches])
+    outputs, sizes = network(torch.cat(batches)), [len(batch) for batch in batches]
+    if isinstance(outputs, Tensor):
+        return outputs.split(sizes)
+    return tuple(zip(*(output.split(sizes) for output in outputs), strict=True))
 
 
 class Network(nn.Module):

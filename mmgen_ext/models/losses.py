@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,9 +66,37 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
         fake: As many generated images.
     """
     mix = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
-    between = (mix * real + (1 - mix) * fake).detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    scales = image_gradients(discriminator, mix * real + (1 - mix) * fake)
+    return sum((g.norm(dim=1) - 1).square().mean() for g, _ in scales) / len(scales)
+
+
+def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
+    """E[||grad D(x)||^2] at real images x (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406).
+
+    With P logits for an image it is E[||grad sum_p D_p(x)||^2] / P: the mean over the patches, if
+    these do not overlap, so that the weight does not depend on the size of the images.
+
+    Args:
+        discriminator: Maps images to logits.
+        real: Real images (N, C, H, W).
+    """
+    scales = image_gradients(discriminator, real)
+    return sum(g.square().sum(1).mean() / logits for g, logits in scales) / len(scales)
+
+
+def image_gradients(discriminator: nn.Module, images: Tensor) -> list[tuple[Tensor, int]]:
+    """Gradient (N, C * H * W) of an image's logits' sum, and how many these are, by scale.
+
+    It can be differentiated again, and is float32, also where networks compute in 16 bits.
+    """
+    images = images.detach().requires_grad_()
+    with plain_layers(), torch.autocast(images.device.type, enabled=False):
+        logits = discriminator(images)
+        scales = [logits] if isinstance(logits, Tensor) else logits
+        gradients = [
+            torch.autograd.grad(each.sum(), images, create_graph=True)[0] for each in scales
+        ]
+    return [(g.flatten(1), each[0].numel()) for g, each in zip(gradients, scales, strict=True)]
 
 
 @MODULES.register_module()
@@ -79,6 +109,9 @@ class GANLoss(nn.Module):
         fake_label_val: Regression target of generated images (lsgan, vanilla).
         loss_weight: Factor of the generators' loss; the discriminators' is never weighted.
         gp_weight: Factor of the gradient penalty, for 'wgan-gp'.
+        r1_weight: Factor of half of r1_penalty, gamma in its paper; 0 is off.
+        r1_interval: Iterations from one r1_penalty to the next, which counts as many times
+            (lazy regularisation: Karras et al. 2020, https://arxiv.org/abs/1912.04958).
     """
 
     def __init__(
@@ -88,26 +121,50 @@ class GANLoss(nn.Module):
         fake_label_val: float = 0.0,
         loss_weight: float = 1.0,
         gp_weight: float = 10.0,
+        r1_weight: float = 0.0,
+        r1_interval: int = 16,
     ):
         super().__init__()
+        if r1_weight < 0 or r1_interval < 1:
+            raise ValueError(
+                f"r1_weight={r1_weight} and r1_interval={r1_interval}; expected a weight of 0 or "
+                f"more, and at least 1 iteration"
+            )
+        self.r1_weight, self.r1_interval = r1_weight, r1_interval
         check_choice("gan_type", gan_type, GAN_TYPES)
         self.gan_type = gan_type
         self.labels = (fake_label_val, real_label_val)
         self.loss_weight = loss_weight
         self.gp_weight = gp_weight if gan_type == "wgan-gp" else 0.0
 
-    def forward(self, logits: Tensor, target_is_real: bool, is_disc: bool = False) -> Tensor:
-        """Return the scalar loss of logits; the generators' is multiplied by `loss_weight`."""
-        logits = logits.float()  # also where the networks compute in 16 bits
-        loss = gan_loss(self.gan_type, logits, target_is_real, is_disc, self.labels)
+    def forward(
+        self, logits: Tensor | Sequence[Tensor], target_is_real: bool, is_disc: bool = False
+    ) -> Tensor:
+        """Return the scalar loss of logits, of several scales the mean of their losses.
+
+        The generators' is multiplied by `loss_weight`.
+        """
+        scales = [logits] if isinstance(logits, Tensor) else logits
+        losses = [  # in float32 also where the networks compute in 16 bits
+            gan_loss(self.gan_type, each.float(), target_is_real, is_disc, self.labels)
+            for each in scales
+        ]
+        loss = sum(losses) / len(losses)
         return loss if is_disc else loss * self.loss_weight
 
-    def discriminator_loss(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        """Half the sum of the losses on real and fake images (N, C, H, W), as the paper's code."""
+    def discriminator_loss(
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor, iteration: int = 0
+    ) -> Tensor:
+        """Half the sum of the losses on real and fake images (N, C, H, W), as the paper's code.
+
+        With the penalties that are on in this iteration.
+        """
         fake = fake.detach()
         of_fake, of_real = pass_together(discriminator, fake, real)
         loss = 0.5 * (self(of_fake, False, is_disc=True) + self(of_real, True, is_disc=True))
         if self.gp_weight:
-            with plain_layers():
-                loss = loss + self.gp_weight * gradient_penalty(discriminator, real, fake)
+            loss = loss + self.gp_weight * gradient_penalty(discriminator, real, fake)
+        if self.r1_weight and iteration % self.r1_interval == 0:
+            weight = self.r1_weight / 2 * self.r1_interval
+            loss = loss + weight * r1_penalty(discriminator, real)
         return loss

@@ -81,6 +81,7 @@ def unused_requests(cfg: Config) -> list[str]:
 # Hooks that a config gives arguments to by a key of its own: the hook, what it is given by a config
 # without the key (None is off), and its priority. Weights are averaged before anyone looks at them.
 KEYS = {
+    "loss_schedule": ("LossScheduleHook", None, "NORMAL"),
     "ema": ("GeneratorEMAHook", None, "ABOVE_NORMAL"),
     "gallery": ("GalleryHook", None, "LOW"),
     "health": ("HealthHook", {}, "LOW"),

@@ -29,6 +29,7 @@ DECISIVE = (
     "optimizer_config",
     "grad_clip",
     "lr_config",
+    "loss_schedule",
     "seed",
 )
 # How the pictures of a step are divided; only their product counts.

@@ -77,6 +77,11 @@ def make_fast(model: nn.Module, cfg: Config, device: torch.device) -> None:
 
 def compile_networks(model: nn.Module, device: torch.device) -> None:
     """Let torch.compile make the networks' code at their first pass; their names stay."""
+    if model.gan_loss.gp_weight or model.gan_loss.r1_weight:
+        raise ValueError(
+            "torch.compile cannot differentiate a gradient, which wgan-gp and r1_weight need; set "
+            "compile=False, or choose another gan_type and r1_weight=0"
+        )
     if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
         raise ValueError(
             "compile=True needs a C++ compiler on a CPU, and there is none; set compile=False"

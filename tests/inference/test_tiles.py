@@ -63,6 +63,9 @@ def psnr(a, b):
     [
         {},
         dict(upsample="resize"),
+        dict(upsample="subpixel"),
+        dict(downsample="blur"),
+        dict(downsample="blur", num_blocks=0),
         dict(padding_mode="zeros"),
         dict(padding_mode="replicate"),
         dict(norm="instance_affine"),

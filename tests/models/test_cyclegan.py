@@ -203,6 +203,7 @@ def test_inference_needs_no_discriminator_and_says_that_training_does():
         (dict(domains=["a.1", "b"]), "'a.1' cannot name a domain"),
         (dict(domains=["keys", "b"]), "'keys' cannot name a domain"),
         (dict(pool_size=-1), "pool_size=-1 is negative"),
+        (dict(cycle_ssim=1.5), "cycle_ssim=1.5; expected a share from 0 to 1"),
     ],
 )
 def test_wrong_options_are_answered_with_a_sentence(options, message):
@@ -237,9 +238,22 @@ def parts(model, data):
     return losses, {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("size", [(1, 32), (2, 32), (1, (40, 24))])
-def test_merged_and_fused_step_equals_the_plain_one(size, monkeypatch):
-    model = build(pool_size=0)
+SWITCHES = dict(
+    generator=dict(GENERATOR, upsample="subpixel"),
+    discriminator=dict(DISCRIMINATOR, type="mmgen_ext.MultiscaleDiscriminator"),
+    gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0),
+    cycle_ssim=0.5,
+    cycle_features=0.5,
+)
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [((1, 32), {}), ((2, 32), {}), ((1, (40, 24)), {}), ((1, 32), SWITCHES)],
+    ids=["one", "two", "oblong", "switches"],
+)
+def test_merged_and_fused_step_equals_the_plain_one(size, options, monkeypatch):
+    model = build(pool_size=0, **options)
     make_fast(model, Config(dict(model=dict(type="mmgen_ext.CycleGAN"))), torch.device("cpu"))
     n, side = size
     h, w = side if isinstance(side, tuple) else (side, side)
@@ -251,8 +265,34 @@ def test_merged_and_fused_step_equals_the_plain_one(size, monkeypatch):
             expected, plain = parts(model, data)
     for name, loss in losses.items():
         assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5)
+    # Through norms of the discriminators gradients are twenty times as large, and their rounding.
+    close = 1e-5 * (max(g.abs().max().item() for g in plain.values()) if options else 1)
     for name, gradient in gradients.items():
-        assert torch.allclose(gradient, plain[name], atol=1e-5, rtol=1e-5), name
+        assert torch.allclose(gradient, plain[name], atol=close, rtol=1e-5), name
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_r1_follows_the_runs_iteration_or_else_counts_steps(told):
+    model, seen = build(gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0, r1_interval=3)), []
+    network = model.discriminators["photo"]
+    network.register_forward_hook(lambda *args: seen.append(1))
+    counts = []
+    for i in range(5):
+        status = dict(running_status=dict(iteration=i + 1)) if told else {}
+        model.train_step(batch(), optimizers(model), **status)
+        counts.append(len(seen))
+        seen.clear()
+    assert counts == ([2, 2, 3, 2, 2] if told else [3, 2, 2, 3, 2])
+
+
+def test_discriminators_see_only_augmented_pictures_in_every_pass():
+    model, seen = build(discriminator_augment="color,cutout"), []
+    for network in model.discriminators.values():
+        network.register_forward_pre_hook(lambda network, inputs: seen.extend(inputs[0]))
+    model.train_step(batch(), optimizers(model))
+    assert len(seen) == 6  # two generators' fakes, and a real and a fake for each discriminator
+    assert all((picture == 0).all(0).sum() >= 8 * 8 for picture in seen)
+    assert all((picture == 0).all(0).sum() == 0 for picture in model.pools["photo"].images)
 
 
 def test_generators_see_two_images_at_once_only_where_the_result_is_the_same():

@@ -26,6 +26,11 @@ NETWORKS = {
     "affine, resize": lambda: ResnetGenerator(
         base_channels=8, num_blocks=1, norm="instance_affine", upsample="resize"
     ),
+    "subpixel": lambda: ResnetGenerator(base_channels=8, num_blocks=1, upsample="subpixel"),
+    "subpixel, wide, no norm": lambda: ResnetGenerator(
+        base_channels=16, num_blocks=1, norm="none", upsample="subpixel"
+    ),
+    "blur": lambda: ResnetGenerator(base_channels=8, num_blocks=1, downsample="blur"),
     "zeros, no norm": lambda: ResnetGenerator(
         base_channels=8, num_blocks=1, norm="none", padding_mode="zeros"
     ),
@@ -79,7 +84,9 @@ def test_fused_network_equals_the_plain_one(name, shape):
         assert torch.allclose(found[key], value, rtol=0, atol=close * scale), key
 
 
-@pytest.mark.parametrize("name", ["resnet", "resnet, wide", "affine, resize", "patch"])
+@pytest.mark.parametrize(
+    "name", ["resnet", "resnet, wide", "affine, resize", "subpixel", "blur", "patch"]
+)
 def test_bf16_is_as_near_to_float32_fused_as_it_is_plain(name):
     network, x = build(name), torch.randn(2, 3, 32, 32)
     exact = results(network, x)

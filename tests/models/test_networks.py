@@ -1,5 +1,7 @@
 """Networks: equal to mmgen's to the bit, and what mmgen's cannot."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,11 +9,13 @@ from hypothesis import strategies as st
 from mmgen.models import build_module
 
 from mmgen_ext.models import (
+    MultiscaleDiscriminator,
     PatchDiscriminator,
     PixelDiscriminator,
     ResnetGenerator,
     UnetGenerator,
 )
+from mmgen_ext.models.layers import BlurPool, ConvBlock, init_weights
 
 PAIRS = {
     "resnet": (
@@ -124,19 +128,21 @@ def test_initialisers_draw_what_mmgens_draw(type):
     st.integers(2, 12),
     st.sampled_from(["instance", "batch", "none"]),
     st.sampled_from(["reflect", "replicate", "zeros"]),
-    st.sampled_from(["deconv", "resize"]),
+    st.sampled_from(["deconv", "resize", "subpixel"]),
+    st.sampled_from(["stride", "blur"]),
 )
-def test_resnet_keeps_every_size_and_takes_any_channels(cin, cout, h, w, norm, padding, upsample):
-    network = ResnetGenerator(
-        cin, cout, 2, 1, norm=norm, padding_mode=padding, upsample=upsample
-    ).eval()
+def test_resnet_keeps_every_size_and_takes_any_channels(
+    cin, cout, h, w, norm, padding, upsample, downsample
+):
+    form = dict(norm=norm, padding_mode=padding, upsample=upsample, downsample=downsample)
+    network = ResnetGenerator(cin, cout, 2, 1, **form).eval()
     with torch.no_grad():
         y = network(torch.randn(1, cin, 4 * h, 4 * w))
     assert y.shape == (1, cout, 4 * h, 4 * w)
     assert y.abs().max() <= 1
 
 
-def test_resize_upsampling_has_no_checkerboard_where_deconvolution_has():
+def test_resize_has_no_checkerboard_and_subpixel_begins_with_none_where_deconvolution_has():
     # A constant picture has no edges: what alternates from pixel to pixel comes from upsampling.
     def alternation(upsample):
         torch.manual_seed(0)
@@ -148,7 +154,56 @@ def test_resize_upsampling_has_no_checkerboard_where_deconvolution_has():
         return (middle[..., 1:] - middle[..., :-1]).abs().mean().item()
 
     assert alternation("resize") < 1e-6
+    assert alternation("subpixel") < 1e-6
     assert alternation("deconv") > 1e-3
+
+
+def test_subpixel_block_deals_channels_out_to_neighbouring_pixels():
+    block = ConvBlock(3, 2, 3, 2, 1, upsample="subpixel", activation=None)
+    torch.nn.init.normal_(block.conv.bias)
+    x = torch.randn(2, 3, 4, 5)
+    many, found = block.conv(x), block(x)
+    assert found.shape == (2, 2, 8, 10)
+    for n, c, h, w in itertools.product(range(2), range(2), range(8), range(10)):
+        channel = 4 * c + 2 * (h % 2) + w % 2
+        assert found[n, c, h, w] == many[n, channel, h // 2, w // 2]
+
+
+@pytest.mark.parametrize("type", ["normal", "xavier", "kaiming", "orthogonal"])
+def test_subpixel_block_begins_as_a_nearest_neighbour_resize(type):
+    block = ConvBlock(8, 4, 3, 2, 1, upsample="subpixel", activation=None)
+    init_weights(block, type, 0.5)
+    assert block.conv.weight.std() > 0.05
+    x = torch.randn(1, 8, 6, 6)
+    small = torch.nn.functional.conv2d(x, block.conv.weight[::4], padding=1)
+    expected = torch.nn.functional.interpolate(small, scale_factor=2)
+    assert torch.allclose(block(x), expected, atol=1e-6)
+
+
+def test_blur_pool_is_the_binomial_mean_of_mirrored_surroundings():
+    x = torch.randn(2, 3, 6, 8)
+    found = BlurPool(3)(x)
+    assert found.shape == (2, 3, 3, 4)
+    for h, w in itertools.product(range(3), range(4)):
+        total = 0
+        for i, j in itertools.product((-1, 0, 1), repeat=2):
+            total += (2 - abs(i)) * (2 - abs(j)) / 16 * x[:, :, abs(2 * h + i), abs(2 * w + j)]
+        assert torch.allclose(found[:, :, h, w], total, atol=1e-6)
+
+
+def test_blurred_downsampling_changes_less_when_the_picture_moves_by_a_pixel():
+    # Moved by 4 pixels, the quarter-size features move by one; by less, they should follow.
+    def jump(downsample):
+        torch.manual_seed(0)
+        network = ResnetGenerator(3, 3, 8, 0, norm="none", downsample=downsample).eval()
+        head = network.model[: len(network.model) - 3]
+        x = torch.randn(1, 3, 64, 64)
+        with torch.no_grad():
+            still, moved = head(x), head(x.roll((1, 1), (2, 3)))
+        inside = (..., slice(4, 12), slice(4, 12))
+        return ((moved - still)[inside].norm() / still[inside].std()).item()
+
+    assert jump("blur") < 0.7 * jump("stride")
 
 
 def test_patch_discriminator_sees_seventy_pixels():
@@ -158,6 +213,22 @@ def test_patch_discriminator_sees_seventy_pixels():
     logits[0, 0, 7, 7].backward()
     seen = x.grad.abs().sum((0, 1)).nonzero()
     assert (seen.max(0).values - seen.min(0).values + 1).tolist() == [70, 70]
+
+
+def test_multiscale_discriminator_is_patch_discriminators_of_halved_pictures():
+    network = MultiscaleDiscriminator(num_scales=3, base_channels=4, num_conv=2)
+    x = torch.randn(2, 3, 48, 64)
+    half = torch.empty(2, 3, 24, 32)
+    for h, w in itertools.product(range(24), range(32)):
+        around = x[:, :, max(0, 2 * h - 1) : 2 * h + 2, max(0, 2 * w - 1) : 2 * w + 2]
+        half[:, :, h, w] = around.mean((2, 3))
+    logits = network(x)
+    assert [tuple(each.shape[1:]) for each in logits] == [(1, 10, 14), (1, 4, 6), (1, 1, 2)]
+    assert torch.equal(logits[0], network.scales[0](x))
+    assert torch.allclose(logits[1], network.scales[1](half), atol=1e-5)
+    assert len(network.features(x)) == 3
+    with pytest.raises(ValueError, match="num_scales=0; expected at least 1"):
+        MultiscaleDiscriminator(num_scales=0)
 
 
 def test_pixel_discriminator_judges_each_pixel_alone():
@@ -191,7 +262,8 @@ def test_unet_says_which_sizes_it_takes():
             dict(norm="layer"),
             "norm='layer' is not known; choose one of instance, instance_affine, batch, none",
         ),
-        (dict(upsample="bicubic"), "choose one of deconv, resize"),
+        (dict(upsample="bicubic"), "choose one of deconv, resize, subpixel"),
+        (dict(downsample="max"), "downsample='max' is not known; choose one of stride, blur"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
         (dict(num_blocks=-1), "num_blocks=-1 is negative"),
         (dict(init_cfg=dict(type="he")), "choose one of normal, xavier, kaiming, orthogonal"),

@@ -12,7 +12,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from processes import DUMP, ROOT, Tool, config_with_hook, hook_text, run_ranks, start_ranks
+from processes import (
+    DUMP,
+    ROOT,
+    SWITCHES,
+    Tool,
+    config_with_hook,
+    hook_text,
+    run_ranks,
+    start_ranks,
+)
 
 from mmgen_ext.checkpoint import find_checkpoints, read_checkpoint
 from mmgen_ext.inference.translator import Translator
@@ -155,8 +164,9 @@ def test_a_tutorial_config_of_mmgens_is_synchronised_too(tmp_path, data_root):
 
 
 @pytest.mark.parametrize("loss", ["wgan-gp", "hinge"])
-def test_other_losses_are_synchronised_too(config, tmp_path, loss):
-    options = ["model.gan_loss.type=mmgen_ext.GANLoss", f"model.gan_loss.gan_type={loss}"]
+def test_other_losses_and_all_switches_are_synchronised_too(config, tmp_path, loss):
+    options = [*(SWITCHES if loss == "hinge" else []), "model.gan_loss.type=mmgen_ext.GANLoss"]
+    options += [f"model.gan_loss.gan_type={loss}", "precision=bf16"]
     train_ranks(2, config, tmp_path / "run", "--cfg-options", *options)
 
 

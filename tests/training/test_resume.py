@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from processes import SWITCHES
 
 from mmgen_ext.checkpoint import find_checkpoints, read_checkpoint
 from mmgen_ext.training.run_dir import config_difference
@@ -235,9 +236,11 @@ def test_difference_names_only_what_decides():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_resumed_run_equals_an_undisturbed_one_to_the_bit(run, tmp_path, precision):
-    whole = options(f"precision={precision}")
+@pytest.mark.parametrize("switches", [[], SWITCHES], ids=["plain", "switches"])
+def test_resumed_run_equals_an_undisturbed_one_to_the_bit(run, tmp_path, precision, switches):
+    whole = options(f"precision={precision}", *switches)
     assert run(*whole).code == 0
+    assert "is not watched" not in log_of(run)
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "iter_2.pth").write_bytes((run.work_dir / "iter_2.pth").read_bytes())
     assert run("--resume", "auto", *whole, work_dir=tmp_path / "again").code == 0

@@ -75,3 +75,9 @@ def test_auto_is_bf16_where_the_processor_has_it(capabilities, model, chosen, mo
     cfg = Config(dict(precision="auto", model=dict(type=model)))
     assert choose_precision(cfg, torch.device("cpu")) == chosen
     assert choose_precision(Config(dict(model=dict(type=model))), torch.device("cpu")) == "fp32"
+
+
+def test_compiling_refuses_penalties_that_differentiate_gradients(tool, tiny_config, sentence):
+    r1 = ["model.gan_loss.type=mmgen_ext.GANLoss", "model.gan_loss.r1_weight=1"]
+    result = tool("train", tiny_config, "--dry-run", "--cfg-options", "compile=True", *r1)
+    sentence(result, "which wgan-gp and r1_weight need; set compile=False")

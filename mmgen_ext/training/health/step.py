@@ -47,7 +47,10 @@ def judge(discriminator: nn.Module, image: Tensor, source: Tensor) -> Tensor:
     buffers = {name: buffer.clone() for name, buffer in discriminator.named_buffers()}
     devices = [parameter.device] if parameter.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        return functional_call(discriminator, buffers, (image.to(parameter),))
+        logits = functional_call(discriminator, buffers, (image.to(parameter),))
+    if isinstance(logits, Tensor):
+        return logits
+    return torch.cat([scale.flatten(1) for scale in logits], 1)
 
 
 def to_bytes(images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from .ema import GeneratorEMAHook
 from .evaluation import EvaluationHook
 from .gallery import GalleryHook
 from .health import HealthHook
+from .loss_schedule import LossScheduleHook
 from .lr import ConstantThenLinearLrUpdaterHook
 from .progress import ProgressHook
 from .report import ReportHook
@@ -14,6 +15,7 @@ __all__ = [
     "GalleryHook",
     "GeneratorEMAHook",
     "HealthHook",
+    "LossScheduleHook",
     "ProgressHook",
     "ReportHook",
 ]

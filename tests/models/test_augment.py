@@ -1,0 +1,70 @@
+"""Augmentation of what discriminators see."""
+
+import itertools
+
+import pytest
+import torch
+
+from mmgen_ext.models.augment import augment, cut_out, parse_augments, shift_colours, translate
+
+
+def test_colours_are_the_papers_formulas_pixel_by_pixel():
+    x = torch.rand(2, 3, 4, 5) * 2 - 1
+    torch.manual_seed(7)
+    found = shift_colours(x)
+    torch.manual_seed(7)
+    brightness, saturation, contrast = (torch.rand(2) for _ in range(3))
+    for n in range(2):
+        picture = x[n] + brightness[n] - 0.5
+        for h, w in itertools.product(range(4), range(5)):
+            gray = sum(picture[:, h, w]) / 3
+            picture[:, h, w] = gray + (picture[:, h, w] - gray) * saturation[n] * 2
+        mean = picture.sum() / 60
+        assert torch.allclose(found[n], mean + (picture - mean) * (contrast[n] + 0.5), atol=1e-6)
+
+
+def test_translation_moves_each_picture_by_up_to_an_eighth_and_zeros_follow():
+    x = torch.rand(64, 2, 16, 24) + 0.5
+    moved = set()
+    for before, after in zip(x, translate(x), strict=True):
+        wide = torch.nn.functional.pad(before, (3, 3, 2, 2))
+        moves = itertools.product(range(5), range(7))
+        same = [m for m in moves if torch.equal(wide[:, m[0] :, m[1] :][:, :16, :24], after)]
+        assert len(same) == 1
+        moved.add(same[0])
+    assert {y for y, _ in moved} == set(range(5))
+    assert {x for _, x in moved} == set(range(7))
+
+
+def test_cutout_leaves_a_hole_of_half_the_sides_anywhere():
+    x = torch.rand(64, 3, 8, 12) + 0.5
+    holes = set()
+    for before, after in zip(x, cut_out(x), strict=True):
+        rows, columns = (after[0] == 0).any(1).nonzero(), (after[0] == 0).any(0).nonzero()
+        top, bottom, left, right = (int(v) for s in (rows, columns) for v in (s.min(), s.max()))
+        expected = before.clone()
+        expected[:, top : bottom + 1, left : right + 1] = 0
+        assert torch.equal(after, expected)
+        assert bottom - top < 4 and right - left < 6
+        holes.add((top, bottom, left, right))
+    sizes = {(bottom - top + 1, right - left + 1) for top, bottom, left, right in holes}
+    assert (4, 6) in sizes and len(holes) > 20
+
+
+@pytest.mark.parametrize("name", ["color", "translation", "cutout"])
+def test_gradient_goes_through_the_augmentation(name):
+    x = torch.randn(1, 3, 8, 8, dtype=torch.double, requires_grad=True)
+
+    def once(x):
+        torch.manual_seed(1)
+        return augment(x, [name])
+
+    assert torch.autograd.gradcheck(once, x)
+
+
+def test_nothing_named_costs_nothing_and_names_come_as_text_or_list():
+    x = torch.randn(1, 3, 8, 8)
+    assert augment(x, parse_augments(None)) is x
+    assert parse_augments("color, cutout") == parse_augments(["color", "cutout"])
+    with pytest.raises(ValueError, match="'colour' is not known; choose one of color, transl"):
+        parse_augments("colour")
