@@ -49,8 +49,8 @@ TEST_TOOLS = [
 
 # So that an installed package has its configs and command lines: python -m mmgen_ext lists them.
 CONFIGS = "mmgen_ext.configs"
-SHIPPED = [CONFIGS, f"{CONFIGS}._base_", f"{CONFIGS}.cyclegan", f"{CONFIGS}.cut"]
-SHIPPED += ["mmgen_ext.tools"]
+FOLDERS = (path.parent.name for path in Path(__file__).parent.glob("configs/*/*.py"))
+SHIPPED = [CONFIGS, *(f"{CONFIGS}.{name}" for name in sorted(set(FOLDERS))), "mmgen_ext.tools"]
 FILES = ["*.md", "*.yml", "*.sh"]
 
 # The tests execute notebooks without Jupyter's page.
