@@ -7,6 +7,7 @@ from . import compat
 compat.apply()
 
 from . import cli, datasets, models  # noqa: E402
+from .inference import teacher  # noqa: E402
 from .training import hooks  # noqa: E402
 
-__all__ = ["cli", "compat", "datasets", "hooks", "models"]
+__all__ = ["cli", "compat", "datasets", "hooks", "models", "teacher"]

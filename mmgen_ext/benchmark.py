@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
-import mmcv
 import numpy as np
 import skimage.data
 import torch
 from mmcv import Config
 from mmgen.apis import init_model, sample_img2img_model
 from prettytable import PrettyTable
-from torch import nn
 
 from .benchmark_mmgen import mmgens_network
 from .checkpoint import write_checkpoint
@@ -28,7 +26,6 @@ from .files import shipped
 from .inference.translate import translate_files
 from .inference.translator import Translator
 from .inference.weights import build_generators
-from .pictures import tensor_to_images
 from .words import counted
 
 
@@ -45,52 +42,19 @@ def translate(config: str | os.PathLike, sizes: Sequence[int], seconds: float) -
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        checkpoint, theirs = _prepare(config, folder)
+        checkpoint, theirs = prepare(config, folder)
+        if theirs is None:
+            raise ValueError(
+                f"{config}: mmgen has no such generator to compare with; choose a config of the "
+                f"paper's network, with upsample='deconv'"
+            )
         tables = [_speeds(folder, checkpoint, theirs, size, seconds) for size in sizes]
         return "\n".join([*map(str, tables), str(_memory(folder, checkpoint, sizes)),
                           _cold_start(folder, checkpoint)])  # fmt: skip
 
 
-def video(config: str | os.PathLike, clip: str | os.PathLike, frames: int) -> str:
-    """Frames/s of a clip, beside the tutorial's way: a file for each frame.
-
-    Args:
-        config: As for `translate`.
-        clip: Video file.
-        frames: How many of its frames are translated.
-
-    Returns:
-        A table for people.
-    """
-    from .inference.video import translate_video
-    from .inference.video_reader import probe
-
-    info = probe(clip)
-    end = frames / float(info.rate)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        checkpoint, theirs = _prepare(config, folder)
-        model = init_model(_mmgens_config(theirs, None), str(checkpoint), device="cpu")
-        rows = {"mmgen, a file a frame": lambda: _tutorials_way(model, clip, folder, frames)}
-        for precision in _precisions():
-            translator = Translator(None, checkpoint, device="cpu", precision=precision)
-            for stabilise in (False, True):
-                title = f"translate_video {precision}{', stabilised' if stabilise else ''}"
-                rows[title] = lambda t=translator, s=stabilise: translate_video(
-                    t, clip, folder / "out.mp4", end=end, stabilise=s
-                )
-        table = PrettyTable(["", "frames/s", "x mmgen"])
-        table.title = f"{info.width} x {info.height}, {counted(frames, 'frame')}, {_machine()}"
-        times = {title: _time(run) for title, run in rows.items()}
-        first = next(iter(times.values()))
-        done = min(frames, info.num_frames or frames)
-        for title, taken in times.items():
-            table.add_row([title, f"{done / taken:.2f}", f"{first / taken:.2f}"])
-        return str(table)
-
-
-def _prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config]:
-    """A checkpoint of random weights that both libraries load, and mmgen's config of it."""
+def prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config | None]:
+    """A checkpoint of random weights, and mmgen's config of it, None if it has no such network."""
     cfg = load_config(config)
     torch.manual_seed(0)
     generators = build_generators(cfg.model)
@@ -104,10 +68,10 @@ def _prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config]:
     if not is_ours(cfg.model):
         return checkpoint, cfg
     # The same network, built of mmgen's own modules.
-    if model["generator"].get("upsample", "deconv") != "deconv":
-        raise ValueError(
-            f"{config}: mmgen has no resize-convolution to compare with; choose a config without"
-        )
+    plain = ("mmgen_ext.ResnetGenerator", "mmgen_ext.UnetGenerator")
+    own = model["generator"]["type"] not in plain
+    if own or model["generator"].get("upsample", "deconv") != "deconv":
+        return checkpoint, None
     generator = mmgens_network(model["generator"])
     generator.setdefault("out_channels", 3)
     domains = list(generators)
@@ -135,7 +99,7 @@ def _prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config]:
     )
 
 
-def _mmgens_config(cfg: Config, size: int | None) -> Config:
+def mmgens_config(cfg: Config, size: int | None) -> Config:
     """Config of mmgen's with its own test pipeline at a size; None for the picture's."""
     domains = cfg.model.reachable_domains
     keys = [f"img_{domain}" for domain in domains]
@@ -171,11 +135,11 @@ def _speeds(
 ) -> PrettyTable:
     paths = _photos(folder, size)
     path, image = str(paths[0]), cv2.imread(str(paths[0]))
-    model = init_model(_mmgens_config(theirs, size), str(checkpoint), device="cpu")
+    model = init_model(mmgens_config(theirs, size), str(checkpoint), device="cpu")
     runs: dict[str, Callable] = {
         "mmgen sample_img2img_model": lambda: sample_img2img_model(model, path)
     }
-    for precision in _precisions():
+    for precision in precisions():
         translator = Translator(None, checkpoint, device="cpu", precision=precision)
         network = translator.network()
         tensor = translator._to_tensor(image[None])
@@ -188,7 +152,7 @@ def _speeds(
     per_call = {title: len(paths) if "files" in title else 1 for title in runs}
     times = {t: taken / per_call[t] for t, taken in _interleaved(runs, per_call, seconds).items()}
     table = PrettyTable(["", "images/s", "x mmgen", "of bare"])
-    table.title = f"{size} x {size}, {_machine()}"
+    table.title = f"{size} x {size}, {machine()}"
     first = next(iter(times.values()))
     for title, taken in times.items():
         bare = times.get(f"bare network {title.rpartition(' ')[2]}")
@@ -219,43 +183,28 @@ def _interleaved(
     for run in runs.values():
         run()  # Warm.
     times: dict[str, list[float]] = {title: [] for title in runs}
-    slowest = max(_time(run) / weights[title] for title, run in runs.items())
+    slowest = max(time_of(run) / weights[title] for title, run in runs.items())
     rounds = max(3, round(seconds / slowest))
     for i in range(rounds):
         for title, run in runs.items():
             # What does many pictures a call has fewer calls.
             if i % weights[title] == 0:
-                times[title].append(_time(run))
+                times[title].append(time_of(run))
     return {title: statistics.median(taken) for title, taken in times.items()}
 
 
-def _time(run: Callable) -> float:
+def time_of(run: Callable) -> float:
+    """Seconds that a call takes."""
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin
-
-
-def _tutorials_way(model: nn.Module, clip: str | os.PathLike, folder: Path, frames: int) -> None:
-    """Frame to file, mmgen, frame to file, and a video of the files."""
-    capture = cv2.VideoCapture(str(clip))
-    (folder / "frames").mkdir(exist_ok=True)
-    for i in range(frames):
-        found, frame = capture.read()
-        if not found:
-            break
-        height, width = (side // 4 * 4 for side in frame.shape[:2])
-        path = str(folder / "frames" / f"{i:06d}.png")
-        mmcv.imwrite(frame[:height, :width], path)
-        mmcv.imwrite(tensor_to_images(sample_img2img_model(model, path))[0], path)
-    mmcv.frames2video(str(folder / "frames"), str(folder / "theirs.mp4"), fps=25,
-                      filename_tmpl="{:06d}.png", show_progress=False)  # fmt: skip
 
 
 def _memory(folder: Path, checkpoint: Path, sizes: Sequence[int]) -> PrettyTable:
     """Peak resident memory of a process that translates one picture."""
     table = PrettyTable(["", *(f"{size} x {size}" for size in sizes)])
     table.title = "peak memory of a process, MB"
-    for precision in _precisions():
+    for precision in precisions():
         code = (
             "import sys, cv2, mmgen_ext\n"
             "from mmgen_ext.inference.translator import Translator\n"
@@ -295,9 +244,11 @@ def _run(arguments: Sequence[str]) -> str:
     ).stdout
 
 
-def _precisions() -> list[str]:
+def precisions() -> list[str]:
+    """What the contenders compute in."""
     return ["fp32", "bf16"]
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What was measured on, for a table's title."""
     return f"CPU, {counted(torch.get_num_threads(), 'thread')}, PyTorch {torch.__version__}"

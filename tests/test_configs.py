@@ -11,9 +11,11 @@ from mmgen.models import build_model
 
 from mmgen_ext.config import config_text, load_config, plain_data
 from mmgen_ext.datasets.transforms import RandomCrop
+from mmgen_ext.training.build import build_train_optimizers
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(ROOT.glob("configs/c*/*.py"))  # not _base_
+STUDENTS = sorted((ROOT / "configs" / "distill").glob("*.py"))
 EXPECTED = [
     "monet2photo",
     "vangogh2photo",
@@ -34,7 +36,7 @@ def test_every_known_data_set_has_a_config_that_ends_in_its_name():
         assert list((ROOT / "configs" / "cyclegan").glob(f"cyclegan_lsgan_resnet_in_*_{name}.py"))
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*LEAVES, *STUDENTS], ids=lambda p: p.stem)
 def test_leaf_is_short_and_opens_with_its_intent(path):
     text = path.read_text("utf-8")
     assert len(text.splitlines()) <= 22
@@ -68,6 +70,24 @@ def test_config_builds_and_makes_one_step(path, tmp_path):
     # Plain data: dumped and read again it is the same.
     (tmp_path / "dump.py").write_text(config_text(cfg), "utf-8")
     assert plain_data(Config.fromfile(str(tmp_path / "dump.py"))) == plain_data(cfg)
+
+
+@pytest.mark.parametrize("path", STUDENTS, ids=lambda p: p.stem)
+def test_student_builds_and_makes_one_step(path, trained):
+    cfg = load_config(path)
+    assert cfg.model.teacher.to == cfg.model.default_domain
+    # A teacher that is here, and a fraction of the width.
+    teacher = dict(checkpoint=str(trained / "latest.pth"), to="b")
+    generator = {**cfg.model.generator, "base_channels": 2}
+    discriminator = cfg.model.discriminator and {**cfg.model.discriminator, "base_channels": 4}
+    parts = dict(generator=generator, teacher=teacher, discriminator=discriminator)
+    model = build_model({**cfg.model, **parts})
+    optimizers = build_train_optimizers(model, cfg)
+    assert set(optimizers) == {k for k in cfg.optimizer if discriminator or k != "discriminators"}
+    batch = {f"img_{d}": torch.rand(1, 3, 32, 32) * 2 - 1 for d in model.real_domains}
+    assert torch.isfinite(model.train_step(batch, optimizers)["log_vars"]["loss"])
+    only = [cfg.data.train.get("only")] if "only" in cfg.data.train else cfg.domains
+    assert set(model.real_domains) == set(only)
 
 
 def test_changing_the_number_of_iterations_changes_nothing_else():

@@ -17,7 +17,7 @@ LEVELS = [
     {"training"},
     {"export", "apis", "benchmark_mmgen", "benchmark_run"},
     {"benchmark", "benchmark_train", "benchmark_whole", "benchmark_growth"},
-    {"benchmark_loader", "recipes"},
+    {"benchmark_loader", "benchmark_video", "recipes"},
     {"recipes_report"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}

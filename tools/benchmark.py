@@ -21,6 +21,7 @@ from mmgen_ext import (
     benchmark_growth,
     benchmark_loader,
     benchmark_train,
+    benchmark_video,
     benchmark_whole,
     cli,
 )
@@ -89,7 +90,7 @@ def main() -> None:
     elif args.clip is None:
         raise ValueError("video needs a clip: --clip PATH")
     else:
-        print(benchmark.video(args.config, args.clip, args.frames))
+        print(benchmark_video.video(args.config, args.clip, args.frames))
 
 
 if __name__ == "__main__":

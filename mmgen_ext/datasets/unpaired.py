@@ -80,6 +80,7 @@ class UnpairedImageDataset(Dataset):
         channels: Channels of the pictures: a number, or one by domain.
         cache: Whether decoded and resized pictures are kept in a memory-mapped file, made once;
             see cache.cached_pixels.
+        only: The one domain that is read, of which a sample then is; None for both.
         on_error: What broken pictures do at the start: 'raise' lists them all, 'skip' leaves them
             out and logs each.
     """
@@ -94,22 +95,24 @@ class UnpairedImageDataset(Dataset):
         channels: int | Mapping[str, int] = 3,
         on_error: str = "raise",
         cache: bool = False,
+        only: str | None = None,
     ):
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={on_error!r} is not known; choose one of raise, skip")
-        self.domains = list(domains)
+        folders = dict(zip(domains, "AB", strict=True))
+        if only not in (None, *folders):
+            raise ValueError(f"only={only!r} is none of the domains {', '.join(folders)}")
+        phase = "test" if test_mode else "train"
+        self.folders = {d: phase + letter for d, letter in folders.items() if only in (None, d)}
+        self.domains = list(self.folders)
         self.channels = (
             dict(channels) if isinstance(channels, Mapping) else dict.fromkeys(domains, channels)
         )
-        phase = "test" if test_mode else "train"
-        self.data_root = find_data_root(data_root, [phase + "A", phase + "B"])
+        self.data_root = find_data_root(data_root, list(self.folders.values()))
         self.test_mode, self.seed = test_mode, seed
         self.gone: set[Path] = set()
         self.pipeline = Compose(pipeline)
-        self.paths = {
-            domain: _list_folder(self.data_root / (phase + letter))
-            for domain, letter in zip(self.domains, "AB", strict=True)
-        }
+        self.paths = {d: _list_folder(self.data_root / name) for d, name in self.folders.items()}
         if not test_mode:
             self._drop_broken(on_error)
         self.pixels: dict[str, CachedPixels] = {}
@@ -119,13 +122,14 @@ class UnpairedImageDataset(Dataset):
     def _drop_broken(self, on_error: str) -> None:
         """Scan both folders; list what is broken, and what also stands among the test pictures."""
         broken = []
-        for domain, letter in zip(self.domains, "AB", strict=True):
+        for domain, folder in self.folders.items():
             paths, channels = self.paths[domain], self.channels[domain]
             checks = scan_images(paths, channels)
             broken += [(p, c["error"]) for p, c in zip(paths, checks, strict=True) if c["error"]]
             good = {p: c["digest"] for p, c in zip(paths, checks, strict=True) if not c["error"]}
             self.paths[domain] = list(good)
-            _warn_of_leaks(good, self.data_root / f"test{letter}", channels)
+            tested = self.data_root / folder.replace("train", "test")
+            _warn_of_leaks(good, tested, channels)
         if not broken:
             return
         what = list_broken(broken)

@@ -42,8 +42,9 @@ def translate_strips(
     last = len(layers) - 3  # what enlarges twice, and the output
     first = last - len(trunk)
     with tqdm(unit="pass", leave=False, disable=not sys.stderr.isatty()) as bar:
-        # Passes over the picture: each norm of the ends, two a block, and the output.
-        bar.total = first + 2 * len(trunk) + len(layers) - last
+        # Passes over the picture: each norm of the ends, each of a block, and the output.
+        inside = sum(isinstance(m, ConvBlock) for block in trunk for m in block.block)
+        bar.total = first + inside + len(layers) - last
         head = _Chain(layers[:first], source, height, rows, bar)
         x = head.whole()
         for block in trunk:
@@ -158,7 +159,7 @@ class _Chain:
 
 def _residual(block: ResidualBlock, x: Tensor, rows: int, bar: tqdm) -> None:
     """Add block(x) to x in place, with one more activation of its size."""
-    first, second = (part for part in block.block if isinstance(part, ConvBlock))
+    first, *others = (part for part in block.block if isinstance(part, ConvBlock))
     height = x.shape[2]
     y = torch.empty_like(x)
     statistics = _Statistics()
@@ -169,19 +170,21 @@ def _residual(block: ResidualBlock, x: Tensor, rows: int, bar: tqdm) -> None:
         statistics.add(part)
     _fix(first, statistics)
     bar.update()
-    statistics = _Statistics()
-    above = y[:, :, :0]  # Rows above a strip, from before they were overwritten.
+    for last in others:
+        statistics = _Statistics()
+        above = y[:, :, :0]  # Rows above a strip, from before they were overwritten.
+        for start, stop in strips(height, rows):
+            low, high = _rows_needed(last, start, stop, height)
+            part = _finish(first, torch.cat([above, y[:, :, start:high]], 2))
+            above = y[:, :, _rows_needed(last, stop, stop + 1, height)[0] : stop].clone()
+            part = _convolve(last, part, low, height, start, stop)
+            y[:, :, start:stop] = part
+            statistics.add(part)
+        _fix(last, statistics)
+        bar.update()
+        first = last
     for start, stop in strips(height, rows):
-        low, high = _rows_needed(second, start, stop, height)
-        part = _finish(first, torch.cat([above, y[:, :, start:high]], 2))
-        above = y[:, :, _rows_needed(second, stop, stop + 1, height)[0] : stop].clone()
-        part = _convolve(second, part, low, height, start, stop)
-        y[:, :, start:stop] = part
-        statistics.add(part)
-    _fix(second, statistics)
-    for start, stop in strips(height, rows):
-        x[:, :, start:stop] += _finish(second, y[:, :, start:stop])
-    bar.update()
+        x[:, :, start:stop] += _finish(first, y[:, :, start:stop])
 
 
 def _norm(block: ConvBlock) -> OneImageNorm | None:
@@ -267,4 +270,5 @@ def _convolve_rows(
     x = F.pad(x, (padding, padding, top, bottom), mode)
     if block.conv.padding == (0, 0):
         return block.conv(x)
-    return F.conv2d(x, block.conv.weight, block.conv.bias, block.conv.stride)
+    conv = block.conv
+    return F.conv2d(x, conv.weight, conv.bias, conv.stride, groups=conv.groups)

@@ -3,15 +3,19 @@
 from .cut import CUT
 from .cyclegan import CycleGAN
 from .discriminators import MultiscaleDiscriminator, PatchDiscriminator, PixelDiscriminator
+from .distill import Distiller
 from .generators import ResnetGenerator, UnetGenerator
 from .image_pool import ImagePool
 from .losses import GANLoss
+from .mobile import MobileResnetGenerator
 
 __all__ = [
     "CUT",
     "CycleGAN",
+    "Distiller",
     "GANLoss",
     "ImagePool",
+    "MobileResnetGenerator",
     "MultiscaleDiscriminator",
     "PatchDiscriminator",
     "PixelDiscriminator",

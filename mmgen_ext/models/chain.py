@@ -44,7 +44,9 @@ def runs_fused(network: nn.Module, x: Tensor) -> bool:
 
 def _is_known(module: nn.Module) -> bool:
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        return module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
+        depthwise = module.groups == module.in_channels == module.out_channels
+        plain = module.dilation == (1, 1) and module.padding_mode == "zeros"
+        return plain and (module.groups == 1 or depthwise)
     if isinstance(module, nn.InstanceNorm2d):
         return not module.track_running_stats
     # What a block has besides, and cannot be fused.
@@ -111,8 +113,9 @@ def run_convolution(
     """Activation, reflection padding, convolution, pixel shuffle and norm of x (N, C, H, W)."""
     slope, dtype = _slope(activation), compute_dtype(x)
     transposed = isinstance(conv, nn.ConvTranspose2d)
-    few = is_few(conv.out_channels, conv.kernel_size[1]) and conv.stride == (1, 1)
-    if few and norm is None and shuffle == 1 and not transposed and conv.padding == (0, 0):
+    few = is_few(conv.out_channels, conv.kernel_size[1]) and conv.groups == 1
+    few = few and (conv.stride, conv.padding) == ((1, 1), (0, 0)) and not transposed
+    if few and norm is None and shuffle == 1:
         x = FewChannelsConv.apply(ActivateAndPad.apply(x, slope, reflect, dtype), conv.weight)
         return x if conv.bias is None else x + conv.bias[:, None, None]
     layer = Layer(
@@ -126,6 +129,7 @@ def run_convolution(
         eps=norm.eps if norm is not None else 0.0,
         dtype=dtype,
         shuffle=shuffle,
+        groups=conv.groups,
     )
     affine = (norm.weight, norm.bias) if norm is not None else (None, None)
     return ConvNorm.apply(x, conv.weight, conv.bias, *affine, layer)

@@ -229,8 +229,9 @@ class CycleGAN(BaseTranslationModel):
                             unsynchronized.enter_context(module.no_sync())
                 with autocast(self.precision, next(self.parameters()).device):
                     losses, extra = losses_of(piece)
-                loss = sum(losses.values()) / len(pieces)
-                (loss * self.loss_scale.scale if self.loss_scale else loss).backward()
+                if losses:
+                    loss = sum(losses.values()) / len(pieces)
+                    (loss * self.loss_scale.scale if self.loss_scale else loss).backward()
             extras.append(extra)
             for name, loss in losses.items():
                 means[name] = means.get(name, 0) + loss.detach() / len(pieces)

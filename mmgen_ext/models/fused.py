@@ -75,6 +75,7 @@ class Layer(NamedTuple):
         eps: Of the norm.
         dtype: What it computes in.
         shuffle: Factor by which channels become neighbouring pixels before the norm; 1 for none.
+        groups: Of its channels: 1, or as many as there are.
     """
 
     slope: float | None
@@ -87,11 +88,12 @@ class Layer(NamedTuple):
     eps: float
     dtype: torch.dtype
     shuffle: int = 1
+    groups: int = 1
 
     def geometry(self) -> tuple:
         """Arguments of ATen's convolutions from the stride on."""
         pair = [self.stride] * 2, [self.padding] * 2, [1, 1]
-        return *pair, self.transposed, [self.output_padding] * 2, 1
+        return *pair, self.transposed, [self.output_padding] * 2, self.groups
 
 
 def activate_and_pad(x: Tensor, slope: float | None, pad: int, dtype: torch.dtype) -> Tensor:
@@ -336,6 +338,7 @@ def input_gradient(grad: Tensor, x: Tensor, kernel: Tensor, layer: Layer) -> Ten
     if layer.transposed:
         layer = layer._replace(transposed=False, output_padding=0)
         return _convolve(grad, kernel, None, *layer.geometry())
-    if layer.stride == 1 and not layer.padding and is_few(kernel.shape[1], kernel.shape[3]):
+    few = layer.groups == 1 and is_few(kernel.shape[1], kernel.shape[3])
+    if few and layer.stride == 1 and not layer.padding:
         return input_gradient_of_few(grad, kernel)
     return _convolve_back(grad, x, kernel, None, *layer.geometry(), [True, False, False])[0]

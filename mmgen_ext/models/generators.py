@@ -30,12 +30,18 @@ class ResidualBlock(nn.Module):
     ):
         super().__init__()
         self.recompute = recompute
-        conv = dict(kernel_size=3, padding=1, padding_mode=padding_mode, norm=norm)
-        block = [ConvBlock(channels, channels, **conv)]
-        if use_dropout:
-            block.append(nn.Dropout(0.5))
-        block.append(ConvBlock(channels, channels, activation=None, **conv))
-        self.block = nn.Sequential(*block)
+        ends = dict(padding_mode=padding_mode, norm=norm)
+        self.block = nn.Sequential(
+            *self.convolution(channels, "relu", **ends),
+            *([nn.Dropout(0.5)] if use_dropout else []),
+            *self.convolution(channels, None, **ends),
+        )
+
+    @staticmethod
+    def convolution(channels: int, activation: str | None, **kwargs) -> list[ConvBlock]:
+        """What makes one of the two convolutions; `kwargs` are ConvBlock's."""
+        shape = dict(kernel_size=3, padding=1)
+        return [ConvBlock(channels, channels, activation=activation, **shape, **kwargs)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x + block(x), of x's shape (N, channels, H, W)."""
@@ -80,6 +86,7 @@ class ResnetGenerator(Network):
     # for reflection padding at the narrowest place.
     size_divisor = 4
     min_size = 8
+    block_type = ResidualBlock
 
     def __init__(
         self,
@@ -108,7 +115,7 @@ class ResnetGenerator(Network):
             *halving(c, downsample, scale),
             *halving(2 * c, downsample, scale),
             *(
-                ResidualBlock(4 * c, padding_mode, norm, use_dropout, recompute)
+                self.block_type(4 * c, padding_mode, norm, use_dropout, recompute)
                 for _ in range(num_blocks)
             ),
             ConvBlock(4 * c, 2 * c, upsample=upsample, **scale),
@@ -135,6 +142,15 @@ class ResnetGenerator(Network):
             x = run(self.model[begin:end], x)
             given.append(x)
         return run(self.model[taps[-1] :], x) if to_end else x, given
+
+    def taps(self, count: int) -> list[int]:
+        """Layers at the beginning and end of the residual blocks and evenly between, for `forward`.
+
+        Networks of any depth have them at the same places.
+        """
+        blocks = [i for i, m in enumerate(self.model) if isinstance(m, ResidualBlock)]
+        first = blocks[0] if blocks else 3
+        return [first + round(i * len(blocks) / max(1, count - 1)) for i in range(count)]
 
 
 class SkipBlock(nn.Module):

@@ -84,6 +84,8 @@ class ConvBlock(nn.Module):
             Shi et al. 2016, https://arxiv.org/abs/1609.05158), which has none to begin with.
         bias: True or False to overrule the rule under `norm`.
         spectral_norm: Divide the kernel by its largest singular value (Miyato et al. 2018).
+        groups: Parts of the channels that are convolved apart from each other; `in_channels` of
+            them make the convolution depthwise.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class ConvBlock(nn.Module):
         upsample: str | None = None,
         bias: bool | None = None,
         spectral_norm: bool = False,
+        groups: int = 1,
     ):
         super().__init__()
         check_choice("norm", norm, NORMS)
@@ -122,7 +125,9 @@ class ConvBlock(nn.Module):
         else:
             step = 1 if upsample else stride
             many = out_channels * stride**2 if subpixel else out_channels
-            self.conv = nn.Conv2d(in_channels, many, kernel_size, step, inside, bias=bias)
+            self.conv = nn.Conv2d(
+                in_channels, many, kernel_size, step, inside, groups=groups, bias=bias
+            )
         self.shuffle = nn.PixelShuffle(stride) if subpixel else None
         if spectral_norm:
             add_spectral_norm(self.conv)

@@ -11,8 +11,10 @@ from pathlib import Path
 from mmcv import Config
 from mmcv.runner import HOOKS
 from mmcv.utils import build_from_cfg
+from mmgen.core import build_optimizers
 from mmgen.datasets import build_dataloader, build_dataset
 from mmgen.models import build_model
+from torch import nn
 from torch.utils.data import Dataset
 
 from ..config import is_ours
@@ -47,6 +49,14 @@ def build_train_dataset(cfg: Config) -> Dataset:
 def build_train_model(cfg: Config):
     """Build the model, on the CPU."""
     return build_part("model", build_model, cfg.model, cfg.get("train_cfg"), cfg.get("test_cfg"))
+
+
+def build_train_optimizers(model: nn.Module, cfg: Config) -> dict:
+    """Build the config's optimizers, but for those of parts that a model has nothing of."""
+    wanted = cfg.get("optimizer") or {}
+    empty = [k for k, part in model.named_children() if not list(part.parameters())]
+    wanted = {key: value for key, value in wanted.items() if key not in empty}
+    return build_part("optimizers", build_optimizers, model, wanted)
 
 
 def unused_requests(cfg: Config) -> list[str]:

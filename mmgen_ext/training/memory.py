@@ -83,7 +83,7 @@ def describe_memory_of(model: nn.Module, cfg: Config, sample: Mapping) -> str | 
         return None
     device = torch.device("cpu")
     make_fast(model.train(), cfg, device)
-    pictures = {domain: sample[f"img_{domain}"] for domain in cfg.model.domains}
+    pictures = {domain: sample[f"img_{domain}"] for domain in model.real_domains}
     height, width = next(iter(pictures.values())).shape[1:]
     channels = {domain: picture.shape[0] for domain, picture in pictures.items()}
     batch = cfg.data.get("samples_per_gpu", 1)

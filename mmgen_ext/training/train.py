@@ -10,7 +10,6 @@ import cv2
 import torch
 from mmcv import Config
 from mmcv.runner import set_random_seed
-from mmgen.core import build_optimizers
 from torch.utils.data import DataLoader
 
 from ..checkpoint import by_age
@@ -22,6 +21,7 @@ from .build import (
     build_part,
     build_train_dataset,
     build_train_model,
+    build_train_optimizers,
     register_hooks,
     unused_requests,
 )
@@ -123,7 +123,7 @@ def build_runner(
     make_fast(network, cfg, device)
     model = OnDevice(network, device)
     take_our_pools(model.module, cfg.seed)
-    optimizers = build_part("optimizers", build_optimizers, model.module, cfg.get("optimizer"))
+    optimizers = build_train_optimizers(model.module, cfg)
     if distributed.world_size() > 1:
         synchronize(model.module, device)
         # Dropout must not drop the same units on every rank.

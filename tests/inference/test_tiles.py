@@ -12,7 +12,7 @@ from mmgen_ext.inference.sizing import memory_free, memory_needed
 from mmgen_ext.inference.strips import strips
 from mmgen_ext.inference.tiles import translate_parts
 from mmgen_ext.inference.translator import Translator
-from mmgen_ext.models.generators import ResnetGenerator, UnetGenerator
+from mmgen_ext.models import MobileResnetGenerator, ResnetGenerator, UnetGenerator
 from mmgen_ext.pictures import image_to_tensor
 
 CPU = torch.device("cpu")
@@ -73,11 +73,15 @@ def psnr(a, b):
         dict(norm="none"),
         dict(num_blocks=0),
         dict(use_dropout=True),
+        dict(mobile=True),
+        dict(mobile=True, padding_mode="zeros", use_dropout=True),
     ],
     ids=str,
 )
 def test_strips_equal_the_whole_picture(picture, options, rows):
-    network = make(ResnetGenerator(**{"base_channels": 8, "num_blocks": 2, **options}))
+    options = {"base_channels": 8, "num_blocks": 2, **options}
+    kind = MobileResnetGenerator if options.pop("mobile", False) else ResnetGenerator
+    network = make(kind(**options))
     expected = whole(network, picture)
     assert expected.std() > 0.01
     # 1/255 everywhere would be 48 dB: what is left is the rounding of another order of sums.

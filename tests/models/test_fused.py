@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmgen_ext.models import PatchDiscriminator, PixelDiscriminator, ResnetGenerator
+from mmgen_ext.models import (
+    MobileResnetGenerator,
+    PatchDiscriminator,
+    PixelDiscriminator,
+    ResnetGenerator,
+)
 from mmgen_ext.models.chain import plain_layers, runs_fused
 from mmgen_ext.models.few_channels import FewChannelsConv, input_gradient_of_few
 from mmgen_ext.models.fused import (
@@ -35,6 +40,11 @@ NETWORKS = {
         base_channels=8, num_blocks=1, norm="none", padding_mode="zeros"
     ),
     "gray to five": lambda: ResnetGenerator(1, 5, base_channels=8, num_blocks=1),
+    "mobile": lambda: MobileResnetGenerator(base_channels=8, num_blocks=2),
+    "mobile, few channels": lambda: MobileResnetGenerator(base_channels=1, num_blocks=1),
+    "mobile, zeros": lambda: MobileResnetGenerator(
+        base_channels=4, num_blocks=1, norm="none", padding_mode="zeros"
+    ),
     "patch": lambda: PatchDiscriminator(base_channels=8),
     "patch, spectral": lambda: PatchDiscriminator(base_channels=8, spectral_norm=True),
     "pixel": lambda: PixelDiscriminator(base_channels=8),

@@ -1,0 +1,33 @@
+"""A MobileResnetGenerator that learns from a trained generator; the leaf names the teacher."""
+
+_base_ = "schedule.py"
+model = dict(
+    type="mmgen_ext.Distiller",
+    generator=dict(
+        type="mmgen_ext.MobileResnetGenerator",
+        in_channels=3,
+        out_channels=3,
+        base_channels=32,
+        num_blocks=3,
+        norm="instance",
+        padding_mode="reflect",
+        upsample="deconv",
+        init_cfg=dict(type="kaiming"),
+    ),
+    discriminator=dict(
+        type="mmgen_ext.PatchDiscriminator",
+        in_channels=3,
+        base_channels=64,
+        num_conv=3,
+        norm="instance",
+        init_cfg=dict(type="normal", gain=0.02),
+    ),
+    gan_loss=dict(type="mmgen_ext.GANLoss", gan_type="lsgan", loss_weight=1.0),
+    distill_weight=10.0,
+    feature_weight=1.0,
+    num_taps=3,  # at the beginning, in the middle and at the end of the residual blocks
+    pool_size=50,
+)
+optimizer = dict(adapters=dict(type="Adam", lr=2e-4, betas=(0.5, 0.999), fused=True))
+train_cfg = None
+test_cfg = None
