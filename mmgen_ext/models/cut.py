@@ -6,6 +6,7 @@ Park, Efros, Zhang and Zhu 2020, https://arxiv.org/abs/2007.15651.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +43,13 @@ class CUT(CycleGAN):
         temperature: tau of the paper's eq. 2.
         width: Of the networks that features go through before they are compared.
         pool_size: Generated images kept for the discriminator; the paper has none.
-        **kwargs: CycleGAN's `channels`, `train_cfg` and `test_cfg`.
+        **kwargs: CycleGAN's `discriminator_augment`, `channels`, `train_cfg` and `test_cfg`.
 
     Raises:
         ValueError: If the generator has no such features.
     """
+
+    scheduled_weights: ClassVar[dict[str, str | None]] = {}
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class CUT(CycleGAN):
                 f"num_patches={num_patches}, temperature={temperature}; expected at least 2 "
                 f"patches, of which each is told from the others, and a temperature above 0"
             )
-        foreign = sorted({"cycle_weight", "identity_weight"} & kwargs.keys())
+        foreign = sorted(CycleGAN.scheduled_weights.keys() & kwargs.keys())
         if foreign:
             raise ValueError(
                 f"got {', '.join(foreign)}, which CUT has not; expected nce_weight and "
@@ -180,7 +183,8 @@ def choose_layers(generator: nn.Module, layers: Sequence[int] | None) -> list[in
     blocks = [i for i, layer in enumerate(generator.model) if isinstance(layer, ResidualBlock)]
     last = len(generator.model) - 3  # where enlarging begins
     if layers is None:
-        return sorted({0, 2, 3, *(i + 1 for i in (blocks[:1] + blocks[:5][-1:]))})
+        head = last - len(blocks)  # two layers to each halving where it blurs
+        return sorted({0, (head + 1) // 2, head, *(i + 1 for i in (blocks[:1] + blocks[:5][-1:]))})
     layers = list(layers)
     whole = all(isinstance(n, int) and 0 <= n <= last for n in layers)
     if not layers or not whole or layers != sorted(set(layers)):

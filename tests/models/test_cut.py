@@ -149,6 +149,26 @@ def test_fused_layers_give_the_same_features_and_gradients():
         assert (a - b).norm().item() < 1e-4 * a.norm().item() + 1e-4
 
 
+def test_what_both_halvings_give_is_compared_where_they_blur_too():
+    plain, blurred = (
+        build(generator={**GENERATOR, "downsample": kind}).nce_layers for kind in ("stride", "blur")
+    )
+    assert (plain, blurred) == ([0, 2, 3, 4, 5], [0, 3, 5, 6, 7])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_switches_of_cyclegan_that_are_not_of_its_cycle_work_here(precision):
+    model = build(
+        generator={**GENERATOR, "upsample": "subpixel", "downsample": "blur"},
+        discriminator={**DISCRIMINATOR, "type": "mmgen_ext.MultiscaleDiscriminator"},
+        gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0),
+        discriminator_augment="color,translation,cutout",
+    )
+    model.precision = precision
+    logged = model.train_step(batch(), optimizers(model))["log_vars"]
+    assert all(torch.isfinite(value) for value in logged.values())
+
+
 def test_batch_norm_keeps_the_two_pictures_in_passes_of_their_own():
     model, sizes = build(generator={**GENERATOR, "norm": "batch"}), []
     model.generators["monet"].register_forward_hook(lambda *args: sizes.append(len(args[1][0])))
@@ -165,6 +185,7 @@ def test_batch_norm_keeps_the_two_pictures_in_passes_of_their_own():
         (dict(channels=dict(monet=3, photo=1)), "3 channels of 1; .* Train mmgen_ext.CycleGAN"),
         (dict(num_patches=1), "at least 2 patches"),
         (dict(cycle_weight=10.0), "got cycle_weight, which CUT has not; expected nce_weight"),
+        (dict(cycle_ssim=0.5), "got cycle_ssim, which CUT has not"),
         (dict(default_domain="manet"), "is none of the domains"),
     ],
 )
