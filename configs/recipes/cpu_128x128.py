@@ -8,10 +8,14 @@ common = {
     "report": None,
     "log_config.interval": 100,
 }
-sets = dict(
-    monet2photo=dict(domains=["monet", "photo"], data_root="monet2photo"),
-    horse2zebra=dict(domains=["horse", "zebra"], data_root="horse2zebra"),
-)
+sets = {
+    "monet2photo": {"domains": ["monet", "photo"], "data_root": "monet2photo"},
+    "horse2zebra": {
+        "domains": ["horse", "zebra"],
+        "data_root": "horse2zebra",
+        "model.default_domain": "zebra",
+    },
+}
 seeds = [1, 2]
 minutes = 12
 iterations = 1000
@@ -19,16 +23,25 @@ recipes = {
     "mmgen": "mmgen",
     "base": {},
     "deconv": {"model.generator.upsample": "deconv"},
-    "identity_0.5": {"model.identity_weight": 0.5},
+    "subpixel": {"model.generator.upsample": "subpixel"},
+    "blur": {"model.generator.downsample": "blur"},
+    "no_ema": {"ema": None},
+    "ema_0.99": {"ema.decay": 0.99},
     "identity_0": {"model.identity_weight": 0.0},
+    "identity_0.5": {"model.identity_weight": 0.5},
+    "identity_falls": {"loss_schedule": dict(identity_weight=dict(to=0.0, start=0.0, end=0.5))},
     "hinge": {"model.gan_loss.gan_type": "hinge"},
     "vanilla": {"model.gan_loss.gan_type": "vanilla"},
     "spectral": {"model.discriminator.spectral_norm": True},
-    "ema_0.99": {"ema.decay": 0.99},
-    "no_ema": {"ema": None},
+    "r1": {"model.gan_loss.r1_weight": 1.0},
+    "augment": {"model.discriminator_augment": "color,translation,cutout"},
+    "multiscale": {"model.discriminator.type": "mmgen_ext.MultiscaleDiscriminator"},
     "lr_4e-4": {"optimizer.generators.lr": 4e-4, "optimizer.discriminators.lr": 4e-4},
-    "ttur": {"optimizer.discriminators.lr": 4e-4},
+    "ttur": {"optimizer.generators.lr": 1e-4, "optimizer.discriminators.lr": 4e-4},
+    "warmup": {"lr_config.warmup": "linear", "lr_config.warmup_iters": 200},
+    "falls_at_once": {"lr_config.decay_from": 0.0},
     "batch_2": {"data.samples_per_gpu": 2},
     "batch_4": {"data.samples_per_gpu": 4},
-    "decay_0": {"lr_config.decay_from": 0.0},
+    "cycle_ssim": {"model.cycle_ssim": 0.85},
+    "cycle_features": {"model.cycle_features": 0.5},
 }
