@@ -53,9 +53,9 @@ class FewChannelsConv(nn.Module):
         self.bias = conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to float32 (N, out, H - height + 1, W - width + 1), also of 16 bits."""
+        """(N, C, H, W) to (N, out, H - height + 1, W - width + 1) of the same type."""
         total = convolve_to_few(x, self.columns, self.kernel_size[1])
-        return total if self.bias is None else total + self.bias[:, None, None]
+        return (total if self.bias is None else total + self.bias[:, None, None]).to(x.dtype)
 
 
 def speed_up(network: nn.Module, device: torch.device) -> nn.Module:
