@@ -5,23 +5,22 @@ Park, Efros, Zhang and Zhu 2020, https://arxiv.org/abs/2007.15651.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..registry import MODELS
-from .augment import augment
 from .cyclegan import CycleGAN
 from .generators import ResidualBlock, ResnetGenerator
-from .layers import is_per_image
+from .layers import pass_together
 from .losses import set_requires_grad
+from .one_sided import OneSided
 from .patch_nce import PatchProjection, choose_patches, patch_nce, take_patches
 
 
 @MODELS.register_module()
-class CUT(CycleGAN):
+class CUT(OneSided):
     """One generator and one discriminator: what stands at a place must still be told by its patch.
 
     `default_domain` alone is made; the other domain is the source. The generator and discriminator
@@ -48,8 +47,6 @@ class CUT(CycleGAN):
     Raises:
         ValueError: If the generator has no such features.
     """
-
-    scheduled_weights: ClassVar[dict[str, str | None]] = {}
 
     def __init__(
         self,
@@ -78,75 +75,48 @@ class CUT(CycleGAN):
                 f"got {', '.join(foreign)}, which CUT has not; expected nce_weight and "
                 f"nce_identity. Name _base_/cut.py instead of _base_/model.py and schedule.py"
             )
-        kwargs |= dict(cycle_weight=0.0, identity_weight=0.0, pool_size=pool_size)
+        kwargs["pool_size"] = pool_size
         super().__init__(generator, discriminator, gan_loss, domains, default_domain, **kwargs)
-        target = self._default_domain
-        self.source = next(domain for domain in domains if domain != target)
-        self._reachable_domains = [target]
-        self.generators = nn.ModuleDict({target: self.generators[target]})
-        if self.discriminators is not None:
-            self.discriminators = nn.ModuleDict({target: self.discriminators[target]})
-        self.pools = {target: self.pools[target]}
-        self.real_domains = [self.source, target]
+        network = self.generators[self._default_domain]
         self.nce_weight, self.nce_identity = nce_weight, nce_identity
         self.num_patches, self.temperature = num_patches, temperature
-        self.nce_layers = choose_layers(self.generators[target], nce_layers)
-        counts = channels_at(self.generators[target], self.nce_layers)
-        self.projections = PatchProjection(counts, width)
+        self.nce_layers = choose_layers(network, nce_layers)
+        self.projections = PatchProjection(channels_at(network, self.nce_layers), width)
         if not nce_weight:  # No process waits for their gradients.
             set_requires_grad(self.projections, False)
         self.seed = torch.initial_seed() % 2**63
-        self.patch_number = 0
 
-    def train_step(
-        self,
-        data_batch: dict | Sequence[dict],
-        optimizer: dict,
-        running_status: Mapping | None = None,
-        **kwargs,
-    ) -> dict:
+    def train_step(self, data_batch: dict | Sequence[dict], optimizer: dict, **kwargs) -> dict:
         """Update the generator, the projections and the discriminator once; see CycleGAN's.
 
-        Args:
-            data_batch: As CycleGAN's.
-            optimizer: `generators`, `discriminators` and `projections`.
-            running_status: `iteration`, which decides the patches; None counts the calls.
-            **kwargs: CycleGAN's.
+        Its `iteration` decides the patches.
         """
         if "projections" not in optimizer:
             raise ValueError(
                 f"the optimizers are {', '.join(optimizer)}; CUT trains its `projections` too. Add "
                 f"to the config: optimizer=dict(projections=dict(type='Adam', lr=2e-4))"
             )
-        self.patch_number = (running_status or {}).get("iteration", self.iteration)
-        return super().train_step(data_batch, optimizer, running_status=running_status, **kwargs)
+        return super().train_step(data_batch, optimizer, **kwargs)
 
     def _generator_pass(self, real: dict) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Losses of the generator on one batch, and the fake that it made, detached."""
         target = self._default_domain
-        inputs = [real[self.source]]
-        if self.nce_weight and self.nce_identity:
+        network, inputs = self.generators[target], [real[self.source]]
+        if not self.nce_weight:
+            fake = network(*inputs).float()
+            return self.adversarial_losses({target: fake}), {target: fake.detach()}
+        if self.nce_identity:
             inputs.append(real[target])
-        if is_per_image(self.generators[target]) and len({x.shape[1:] for x in inputs}) == 1:
-            batches = [torch.cat(inputs)]  # one pass
-        else:
-            batches = inputs
-        made, contrasts = zip(*map(self._translate, batches), strict=True)
-        # What is made of the source stands first; of pictures of the target only patches matter.
-        fake = made[0][: len(inputs[0])]
-        logits = self.discriminators[target](augment(fake, self.augments))
-        losses = {f"loss_gan_g_{target}": self.gan_loss(logits, True)}
-        if self.nce_weight:
-            parts = torch.cat(contrasts).split([len(x) for x in inputs])
-            for name, part in zip(("nce_loss", "nce_id_loss"), parts, strict=False):
-                losses[name] = self.nce_weight / len(parts) * part.mean()
+        # Of what is made of the target's pictures only the patches matter.
+        (fake, _), *_ = passed = pass_together(network, *inputs, through=self._contrast)
+        losses = self.adversarial_losses({target: fake})
+        for name, (_, contrast) in zip(("nce_loss", "nce_id_loss"), passed, strict=False):
+            losses[name] = self.nce_weight / len(passed) * contrast.mean()
         return losses, {target: fake.detach()}
 
-    def _translate(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """G(x) of x (N, C, H, W), and the contrast of x and G(x) (N,); None if it has no weight."""
+    def _contrast(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """G(x) of x (N, C, H, W), and the contrast of x and G(x) (N,)."""
         network = self.generators[self._default_domain]
-        if not self.nce_weight:
-            return network(x).float(), None
         # The features of the source are those of the very pass that makes the fake; no gradient
         # goes through them, as in the paper's code, which computes them a second time. Of the fake
         # the first part of the generator gives them, and no more of it is computed.
@@ -155,7 +125,7 @@ class CUT(CycleGAN):
         _, of_fake = network(y, self.nce_layers, to_end=False)
         places = [
             choose_patches(
-                f.shape[2] * f.shape[3], self.num_patches, (self.seed, self.patch_number, layer)
+                f.shape[2] * f.shape[3], self.num_patches, (self.seed, self.iteration, layer)
             ).to(x.device)
             for f, layer in zip(of_source, self.nce_layers, strict=True)
         ]

@@ -118,7 +118,7 @@ class CycleGAN(BaseTranslationModel):
             print_log(f"identity_weight is off: it compares {dict(channels)} channels", "mmgen")
             self.identity_weight = 0.0
         self.real_domains = domains  # whose pictures a step takes
-        self.iteration = 0
+        self.iteration = 0  # of this step, or of the next one
         # Of training; weights stay float32. A loss scale is for fp16 alone.
         self.precision = "fp32"
         self.loss_scale: LossScale | None = None
@@ -178,8 +178,7 @@ class CycleGAN(BaseTranslationModel):
             )
         batches = [data_batch] if isinstance(data_batch, Mapping) else data_batch
         reals = [{d: batch[f"img_{d}"] for d in self.real_domains} for batch in batches]
-        iteration = (running_status or {}).get("iteration", self.iteration)
-        self.iteration = iteration + 1
+        self.iteration = (running_status or {}).get("iteration", self.iteration)
         # Generators step before discriminators, as in the paper's code.
         optimizer = dict(sorted(optimizer.items(), key=lambda part: part[0] == "discriminators"))
         for each in optimizer.values():
@@ -194,7 +193,7 @@ class CycleGAN(BaseTranslationModel):
             set_requires_grad(self.discriminators, True)
             disc_losses, _ = self._accumulate(
                 list(zip(reals, fakes, strict=True)),
-                lambda pair: (self.discriminator_losses(*pair, pools, iteration), None),
+                lambda pair: (self.discriminator_losses(*pair, pools), None),
             )
 
         total = sum(losses.values())
@@ -203,6 +202,7 @@ class CycleGAN(BaseTranslationModel):
         applied = (step or step_all)(optimizer, [total, *disc_losses.values()])
         if applied:
             self.pools = pools
+        self.iteration += 1
         rescaled = bool(self.loss_scale) and self.loss_scale.update(applied)
         results = {f"real_{d}": image for d, image in reals[-1].items()}
         results |= {f"fake_{d}": image for d, image in fakes[-1].items()}
@@ -267,8 +267,7 @@ class CycleGAN(BaseTranslationModel):
             identity: What each generator makes of its own domain; None to compute it.
         """
         a, b = self._reachable_domains
-        logits = {d: self.discriminators[d](augment(fake[d], self.augments)) for d in (a, b)}
-        losses = {f"loss_gan_g_{d}": self.gan_loss(logits[d], True) for d in (a, b)}
+        losses = self.adversarial_losses(fake)
         if self.cycle_weight:
             # E[|F(G(x)) - x|] in both directions, eq. 2
             cycle = {a: self.generators[a](fake[b]), b: self.generators[b](fake[a])}
@@ -285,15 +284,18 @@ class CycleGAN(BaseTranslationModel):
             )
         return losses
 
-    def discriminator_losses(
-        self, real: dict, fake: dict, pools: dict, iteration: int = 0
-    ) -> dict[str, Tensor]:
+    def adversarial_losses(self, fake: dict) -> dict[str, Tensor]:
+        """What the discriminators tell the generators about their images."""
+        logits = {d: net(augment(fake[d], self.augments)) for d, net in self.discriminators.items()}
+        return {f"loss_gan_g_{d}": self.gan_loss(logits[d], True) for d in logits}
+
+    def discriminator_losses(self, real: dict, fake: dict, pools: dict) -> dict[str, Tensor]:
         """Losses of both discriminators on real images and on generated ones through the pools."""
         losses = {}
         for d in self.discriminators:
             pair = (augment(x, self.augments) for x in (real[d], pools[d].query(fake[d])))
             losses[f"loss_gan_d_{d}"] = self.gan_loss.discriminator_loss(
-                self.discriminators[d], *pair, iteration
+                self.discriminators[d], *pair, self.iteration
             )
         return losses
 

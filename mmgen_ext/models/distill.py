@@ -12,15 +12,15 @@ from mmgen.models.builder import build_module
 from torch import Tensor, nn
 
 from ..registry import MODELS
-from .cyclegan import CycleGAN
 from .few_channels import kernel_of
 from .generators import ResnetGenerator
 from .layers import ConvBlock, init_weights
 from .losses import l1_loss
+from .one_sided import OneSided
 
 
 @MODELS.register_module()
-class Distiller(CycleGAN):
+class Distiller(OneSided):
     """A student that translates as its teacher does, and a discriminator of real pictures.
 
     The teacher is no part of the weights: what is saved translates without it.
@@ -36,6 +36,7 @@ class Distiller(CycleGAN):
         num_taps: Places in the residual blocks where features are compared.
         discriminator: Config; None for no adversarial loss, as with `gan_loss.loss_weight` 0. The
             pictures of the target domain are needed for that alone.
+        gan_loss: Config of the adversarial loss.
         **kwargs: CycleGAN's.
 
     Raises:
@@ -53,22 +54,14 @@ class Distiller(CycleGAN):
         feature_weight: float = 1.0,
         num_taps: int = 3,
         discriminator: dict | None = None,
+        gan_loss: dict | None = None,
         **kwargs,
     ):
-        kwargs |= dict(cycle_weight=0.0, identity_weight=0.0)
-        super().__init__(
-            generator, discriminator, domains=domains, default_domain=default_domain, **kwargs
-        )
+        super().__init__(generator, discriminator, gan_loss, domains, default_domain, **kwargs)
         target = self._default_domain
-        self.source = next(domain for domain in domains if domain != target)
-        self._reachable_domains = [target]
-        adversarial = discriminator is not None and self.gan_loss.loss_weight
-        self.generators = nn.ModuleDict({target: self.generators[target]})
-        self.discriminators = nn.ModuleDict(
-            {target: self.discriminators[target]} if adversarial else {}
-        )
-        self.real_domains = list(domains) if adversarial else [self.source]
-        self.pools = {target: self.pools[target]}
+        if discriminator is None or not self.gan_loss.loss_weight:
+            self.discriminators = nn.ModuleDict()
+            self.real_domains = [self.source]
         self.distill_weight, self.feature_weight = distill_weight, feature_weight
         # In a list, so that it is no part of the model: neither trained, nor wrapped, nor saved.
         arguments = {"type": "mmgen_ext.Teacher", "to": target, **teacher}
@@ -145,9 +138,7 @@ class Distiller(CycleGAN):
                 relative_error(adapter(ours).float(), other.float())
                 for adapter, ours, other in zip(self.adapters, features, theirs, strict=True)
             )
-        if self.discriminators:
-            logits = self.discriminators[target](fake)
-            losses[f"loss_gan_g_{target}"] = self.gan_loss(logits, True)
+        losses |= self.adversarial_losses({target: fake})
         return losses, {target: fake.detach()}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -211,14 +213,18 @@ def is_per_image(network: nn.Module) -> bool:
     )
 
 
-def pass_together(network: nn.Module, *batches: Tensor) -> tuple:
+def pass_together(
+    network: nn.Module, *batches: Tensor, through: Callable[[Tensor], object] | None = None
+) -> tuple:
     """network(batch) of several (N, C, H, W), in one pass where that gives the same.
 
-    Each is a tensor, or a list of them, as the network returns.
+    Each is a tensor, or several of them, as the network returns; or what `through` returns, which
+    uses the network.
     """
+    through = through or network
     if len({batch.shape[1:] for batch in batches}) > 1 or not is_per_image(network):
-        return tuple(network(batch) for batch in batches)
-    outputs, sizes = network(torch.cat(batches)), [len(batch) for batch in batches]
+        return tuple(through(batch) for batch in batches)
+    outputs, sizes = through(torch.cat(batches)), [len(batch) for batch in batches]
     if isinstance(outputs, Tensor):
         return outputs.split(sizes)
     return tuple(zip(*(output.split(sizes) for output in outputs), strict=True))

@@ -88,7 +88,7 @@ def test_model_is_a_translation_model_of_one_direction():
 @pytest.mark.parametrize("identity", [True, False])
 def test_step_learns_in_every_part_from_a_loss_that_is_made_of_the_two_pictures(identity):
     model = build(nce_identity=identity, nce_weight=3.0).train()
-    data, model.patch_number = batch(2), 5
+    data = batch(2)
     reals = {d: data[f"img_{d}"] for d in ("photo", "monet")}
     # As the paper's code does: encoder features of both, each by a pass of its own.
     expected = []
