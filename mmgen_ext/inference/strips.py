@@ -38,16 +38,15 @@ def translate_strips(
 ) -> None:
     """Translate a picture of `height` rows in strips of `rows`; leaves the norms' `fixed` set."""
     layers = [_Blur(layer) if isinstance(layer, BlurPool) else layer for layer in network.model]
-    trunk = [layer for layer in layers if isinstance(layer, ResidualBlock)]
-    last = len(layers) - 3  # what enlarges twice, and the output
-    first = last - len(trunk)
+    first, last = network.trunk.start, network.trunk.stop
     with tqdm(unit="pass", leave=False, disable=not sys.stderr.isatty()) as bar:
         # Passes over the picture: each norm of the ends, each of a block, and the output.
-        inside = sum(isinstance(m, ConvBlock) for block in trunk for m in block.block)
+        blocks = layers[first:last]
+        inside = sum(isinstance(m, ConvBlock) for block in blocks for m in block.block)
         bar.total = first + inside + len(layers) - last
         head = _Chain(layers[:first], source, height, rows, bar)
         x = head.whole()
-        for block in trunk:
+        for block in blocks:
             _residual(block, x, max(4, rows // network.size_divisor), bar)
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)
         for start, stop in strips(height, rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 import torch
@@ -40,6 +40,11 @@ def runs_fused(network: nn.Module, x: Tensor) -> bool:
         and compute_dtype(x) in (torch.float32, torch.bfloat16)
         and all(map(_is_known, network.modules()))
     )
+
+
+def way_through(network: nn.Module, x: Tensor) -> Callable[[nn.Sequential, Tensor], Tensor]:
+    """How layers of a network are applied in this pass of x: run(layers, x)."""
+    return run_chain if runs_fused(network, x) else lambda layers, x: layers(x)
 
 
 def _is_known(module: nn.Module) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..registry import MODELS
 from .cyclegan import CycleGAN
-from .generators import ResidualBlock, ResnetGenerator
+from .generators import ResnetGenerator
 from .layers import pass_together
 from .losses import set_requires_grad
 from .one_sided import OneSided
@@ -150,10 +150,8 @@ def choose_layers(generator: nn.Module, layers: Sequence[int] | None) -> list[in
             f"CUT compares features of a ResNet's layers, and the generator is a "
             f"{type(generator).__name__}; take type='mmgen_ext.ResnetGenerator'"
         )
-    blocks = [i for i, layer in enumerate(generator.model) if isinstance(layer, ResidualBlock)]
-    last = len(generator.model) - 3  # where enlarging begins
-    if layers is None:
-        head = last - len(blocks)  # two layers to each halving where it blurs
+    head, last, blocks = generator.trunk.start, generator.trunk.stop, list(generator.trunk)
+    if layers is None:  # where it blurs, two layers make each halving
         return sorted({0, (head + 1) // 2, head, *(i + 1 for i in (blocks[:1] + blocks[:5][-1:]))})
     layers = list(layers)
     whole = all(isinstance(n, int) and 0 <= n <= last for n in layers)

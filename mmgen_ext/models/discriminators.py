@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODULES
-from .chain import run_chain, runs_fused
+from .chain import way_through
 from .layers import ConvBlock, Network, add_spectral_norm
 
 
@@ -19,12 +19,11 @@ class Discriminator(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H', W')."""
-        return run_chain(self.model, x) if runs_fused(self, x) else self.model(x)
+        return way_through(self, x)(self.model, x)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What the last convolution reads of x: one (N, C, H', W')."""
-        layers = self.model[:-1]
-        return [run_chain(layers, x) if runs_fused(self, x) else layers(x)]
+        return [way_through(self, x)(self.model[:-1], x)]
 
 
 @MODULES.register_module()

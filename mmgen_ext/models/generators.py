@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..registry import MODULES
-from .chain import run_chain, runs_fused
+from .chain import way_through
 from .layers import UPSAMPLES, BlurPool, ConvBlock, Network, check_choice
 
 
@@ -134,7 +134,7 @@ class ResnetGenerator(Network):
             taps: Numbers of layers, rising; what they are given is returned beside the translation.
             to_end: Whether to go on after the last of `taps`; else x of there is returned.
         """
-        run = run_chain if runs_fused(self, x) else lambda layers, x: layers(x)
+        run = way_through(self, x)
         if not taps:
             return run(self.model, x)
         given = []
@@ -148,9 +148,15 @@ class ResnetGenerator(Network):
 
         Networks of any depth have them at the same places.
         """
-        blocks = [i for i, m in enumerate(self.model) if isinstance(m, ResidualBlock)]
-        first = blocks[0] if blocks else 3
-        return [first + round(i * len(blocks) / max(1, count - 1)) for i in range(count)]
+        first, number = self.trunk.start, len(self.trunk)
+        return [first + round(i * number / max(1, count - 1)) for i in range(count)]
+
+    @property
+    def trunk(self) -> range:
+        """Numbers of the residual blocks' layers, also where there is none."""
+        end = len(self.model) - 3  # two layers enlarge, and one makes the picture
+        number = sum(isinstance(layer, ResidualBlock) for layer in self.model)
+        return range(end - number, end)
 
 
 class SkipBlock(nn.Module):
