@@ -143,7 +143,9 @@ def gradients(
             if of_kernel:
                 tiles = _frequencies(picture, strip, columns)
                 of_strip = _product("kernel", tiles.transpose(1, 2), products)
-                grad_kernel += _room("float", kernel.shape, torch.float32).copy_(of_strip)
+                if of_strip.dtype != torch.float32:  # added as it is, it would take memory anew
+                    of_strip = _room("float", kernel.shape, torch.float32).copy_(of_strip)
+                grad_kernel += of_strip
             if of_x:
                 back = _product("frequencies", products, kernel.transpose(1, 2))
                 _add_tiles(grad_x[i], back, strip, columns)
