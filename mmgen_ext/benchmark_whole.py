@@ -39,7 +39,7 @@ def whole(
         for kind, runs in found.items():
             with tempfile.TemporaryDirectory() as name:
                 if kind == THEIRS:
-                    runs.append(_run_of_mmgens(cfg, Path(name), iters))
+                    runs.append(run_of_mmgens(cfg, Path(name), iters))
                 else:
                     cfg.precision = kind
                     runs.append(measure_run(cfg, Path(name), iters))
@@ -63,19 +63,19 @@ def _whole_report(found: Mapping[str, list[dict]]) -> str:
     return f"{table}\n{json.dumps(result)}"
 
 
-def _run_of_mmgens(cfg: Config, folder: Path, iters: int) -> dict:
-    """Median seconds of an iteration, and the share of waiting for data."""
+def run_of_mmgens(cfg: Config, folder: Path, iters: int) -> dict:
+    """Median seconds of an iteration of mmgen's training, and the share of waiting for data."""
     path, work_dir = folder / "config.py", folder / "run"
     changes = dict(quiet(), total_iters=iters + SKIPPED, checkpoint_config=dict(interval=10**9))
     path.write_text(mmgens_training(cfg, changes), "utf-8")
     run_python([*MMGENS_TRAIN, str(path), "--work-dir", str(work_dir), "--no-validate"])
-    taken = iterations(work_dir)
+    taken = _iterations(work_dir)
     waited = sum(d for _, d in taken) / sum(t for t, _ in taken)
     return dict(s=statistics.median(t for t, _ in taken), parts=dict(data=waited))
 
 
-def iterations(work_dir: Path) -> list[tuple[float, float]]:
-    """(seconds, of them waiting for data) of the iterations of a run of mmgen's that count."""
+def _iterations(work_dir: Path) -> list[tuple[float, float]]:
+    """(seconds, of them waiting for data) of the iterations that count."""
     (log,) = work_dir.glob("*.log.json")
     entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
     return [(e["time"], e["data_time"]) for e in entries if e.get("mode") == "train"][SKIPPED:]

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from mmcv import Config
 from tqdm import tqdm
 
 from .benchmark_mmgen import MMGENS_TRAIN, mmgens_training
-from .benchmark_run import SKIPPED, measure_run, quiet
-from .benchmark_whole import iterations
+from .benchmark_run import measure_run
+from .benchmark_whole import run_of_mmgens
 from .config import config_text, load_config
 from .evaluation.image_sets import Preparation, find_images
 from .evaluation.run import evaluate_checkpoint
@@ -98,6 +98,16 @@ class Plan:
             for data in self.sets:
                 yield from (Run(recipe, data, seed) for recipe in self.recipes)
 
+    def left(self) -> list[Run]:
+        """What is not done yet."""
+        return [run for run in self.runs() if self.result(run) is None]
+
+    def done(self, recipe: str, data: str) -> dict[Run, dict]:
+        """The results of a recipe on a data set, by run."""
+        runs = (Run(recipe, data, seed) for seed in self.seeds)
+        found = {run: self.result(run) for run in runs}
+        return {run: result for run, result in found.items() if result is not None}
+
     def folder_of(self, run: Run) -> Path:
         """Where a run is kept."""
         return self.work_dir / run.data / run.recipe / f"seed_{run.seed}"
@@ -129,8 +139,7 @@ def compare(plan: Plan, tell: Callable[[str], None] = tqdm.write) -> None:
     Raises:
         ValueError: If a training fails: where its output is.
     """
-    runs = [run for run in plan.runs() if plan.result(run) is None]
-    for run in tqdm(runs, "recipes", unit="run"):
+    for run in tqdm(plan.left(), "recipes", unit="run"):
         seconds, peak = _speed(plan, run)
         total = max(plan.iterations, int(plan.minutes * 60 / seconds))
         checkpoints = _train(plan, run, total)
@@ -148,12 +157,7 @@ def _measure(plan: Plan, run: Run, checkpoint: Path) -> dict[str, dict]:
     """What `evaluate` returns by target domain, and `grid`: see `checkerboard`."""
     config = plan.folder_of(run) / "config.py"
     figures, _ = evaluate_checkpoint(config, checkpoint)
-    translator, cfg = Translator(config, checkpoint), plan.config(run)
-    files, preparation = find_images(cfg, "test"), Preparation.of(cfg)
-    real = {
-        domain: [preparation.read(path, translator.channels(domain)) for path in paths[:PICTURES]]
-        for domain, paths in files.items()
-    }
+    translator, real = Translator(config, checkpoint), first_pictures(plan.config(run), PICTURES)
     for to, found in figures.items():
         made = [translator(picture, to) for picture in real[found["source"]]]
         sets = [
@@ -164,24 +168,27 @@ def _measure(plan: Plan, run: Run, checkpoint: Path) -> dict[str, dict]:
     return figures
 
 
+def first_pictures(cfg: Config, count: int) -> dict[str, list[np.ndarray]]:
+    """The first test pictures of each domain, uint8 (H, W, C), as evaluations prepare them."""
+    preparation, channels = Preparation.of(cfg), cfg.model.get("channels") or {}
+    return {
+        domain: [preparation.read(path, channels.get(domain, 3)) for path in paths[:count]]
+        for domain, paths in find_images(cfg, "test").items()
+    }
+
+
 def _speed(plan: Plan, run: Run) -> tuple[float, int | None]:
     """Seconds of an iteration and, of ours, MB; of one recipe the same for all sets and seeds."""
     path = plan.work_dir / "speed" / f"{run.recipe}.json"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as name:
-            if plan.recipes[run.recipe] == MMGEN:
-                changes = dict(quiet(), total_iters=MEASURED + SKIPPED)
-                changes["checkpoint_config"] = dict(interval=10**9)
-                _run_mmgen(plan, run, Path(name), changes)
-                taken = statistics.median(t for t, _ in iterations(Path(name, "run")))
-                found = dict(s=taken, mb=None)
-            else:
-                found = measure_run(plan.config(run), Path(name), MEASURED)
+            measure = run_of_mmgens if plan.recipes[run.recipe] == MMGEN else measure_run
+            found = measure(plan.config(run), Path(name), MEASURED)
         with replacing(path) as part:
             part.write_text(json.dumps(found), "utf-8")
     found = json.loads(path.read_text("utf-8"))
-    return found["s"], found["mb"]
+    return found["s"], found.get("mb")
 
 
 def _train(plan: Plan, run: Run, total: int) -> dict[str, Path]:

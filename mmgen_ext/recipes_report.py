@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from prettytable import PrettyTable
 
-from .evaluation.image_sets import Preparation, find_images
 from .inference.translator import Translator
 from .pictures import labelled_grid, write_image
-from .recipes import Plan, Run
+from .recipes import Plan, Run, first_pictures
 
 PICTURES = 3  # of each direction on a sheet
 
@@ -25,24 +24,21 @@ def tables(plan: Plan) -> dict[str, PrettyTable]:
     """
     made = {}
     for data in plan.sets:
-        rows = {recipe: list(_results(plan, recipe, data)) for recipe in plan.recipes}
+        rows = {recipe: list(plan.done(recipe, data).values()) for recipe in plan.recipes}
         rows = {recipe: found for recipe, found in rows.items() if found}
         if not rows:
             continue
-        first = next(iter(rows.values()))[0]["figures"]["minutes"]
-        targets = list(first)
+        # Some recipes make one domain alone.
+        known = {}
+        for found in rows.values():
+            known |= found[0]["figures"]["minutes"]
+        targets = list(known)
         table = PrettyTable(_titles(plan, targets))
-        table.add_row(["untranslated", "", "", "", "", *_untranslated(first)])
+        table.add_row(["untranslated", "", "", "", "", *_untranslated(known)])
         for recipe, found in rows.items():
             table.add_row([recipe, *_costs(found), *_figures(found, targets)])
         made[data] = table
     return made
-
-
-def _results(plan: Plan, recipe: str, data: str) -> Iterator[dict]:
-    for seed in plan.seeds:
-        if (found := plan.result(Run(recipe, data, seed))) is not None:
-            yield found
 
 
 def _titles(plan: Plan, targets: Sequence[str]) -> list[str]:
@@ -65,6 +61,9 @@ def _costs(found: Sequence[Mapping]) -> tuple:
 
 def _figures(found: Sequence[Mapping], targets: Sequence[str]) -> Iterator[str]:
     for to in targets:
+        if to not in found[0]["figures"]["minutes"]:
+            yield from [""] * 4
+            continue
         for when in ("iterations", "minutes"):
             yield mean_and_spread([one["figures"][when][to]["kid"] for one in found])
         for key in ("ssim", "grid"):
@@ -85,26 +84,21 @@ def sheets(plan: Plan) -> list[Path]:
     written = []
     for data in plan.sets:
         for recipe in plan.recipes:
-            runs = [Run(recipe, data, seed) for seed in plan.seeds]
-            runs = [run for run in runs if plan.result(run) is not None]
-            if runs:
+            if found := plan.done(recipe, data):
                 path = plan.work_dir / data / f"{recipe}.png"
-                write_image(path, _sheet(plan, runs))
+                write_image(path, _sheet(plan, found))
                 written.append(path)
     return written
 
 
-def _sheet(plan: Plan, runs: Sequence[Run]) -> np.ndarray:
-    cfg = plan.config(runs[0])
-    files, preparation = find_images(cfg, "test"), Preparation.of(cfg)
+def _sheet(plan: Plan, found: Mapping[Run, Mapping]) -> np.ndarray:
+    pictures = first_pictures(plan.config(next(iter(found))), PICTURES)
     columns: dict[str, list[np.ndarray]] = {}
-    for run in runs:
+    for run, result in found.items():
         folder = plan.folder_of(run)
-        translator = Translator(folder / "config.py", folder / plan.result(run)["last"])
-        for to in translator.domains:
-            (source,) = (domain for domain in files if domain != to)
-            pictures = [preparation.read(path) for path in files[source][:PICTURES]]
-            columns[source] = pictures
-            made = [translator(picture, to) for picture in pictures]
-            columns[f"{to} {run.seed}"] = made
+        translator = Translator(folder / "config.py", folder / result["last"])
+        for to, figures in result["figures"]["minutes"].items():
+            source = figures["source"]
+            columns[source] = pictures[source]
+            columns[f"{to} {run.seed}"] = [translator(one, to) for one in pictures[source]]
     return labelled_grid(columns)

@@ -51,6 +51,32 @@ def test_recipes_of_both_libraries_are_trained_and_compared(tool, plan, tmp_path
     assert more.out.splitlines()[0] == "crops base seed 1"
 
 
+CUT = """
+_base_ = {base!r}
+model = dict(type="mmgen_ext.CUT", default_domain="b", num_patches=16, width=8, pool_size=0)
+optimizer = dict(projections=dict(type="Adam", lr=2e-4))
+"""
+
+
+def test_a_recipe_of_one_direction_stands_beside_those_of_two(
+    tool, plan, tmp_path, tiny_config, crops
+):
+    config = tmp_path / "cut.py"
+    config.write_text(CUT.format(base=str(tiny_config)), "utf-8")
+    text = plan.read_text("utf-8")
+    text = text.replace('"base": {}', f'"base": {{}}, "cut": {dict(base=str(config))!r}')
+    plan.write_text(text, "utf-8")
+    work_dir = tmp_path / "runs"
+    options = ["--data", crops.parent, "--work-dir", work_dir, "--seeds", 1]
+    done = tool("compare_recipes", plan, *options, "--recipes", "base", "cut")
+    assert done.code == 0, done.err[-600:]
+    lines = (work_dir / "crops.md").read_text("utf-8").splitlines()
+    both, one = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[3:])
+    assert len(both) == len(one) and all(both)
+    assert one[0] == "cut" and [bool(cell) for cell in one[5:]] == [False] * 4 + [True] * 4
+    assert (work_dir / "crops" / "cut.png").is_file()
+
+
 def test_a_stopped_training_goes_on(plan, tmp_path, crops, monkeypatch):
     """Ctrl-C reaches the training once, which saves; the same command goes on from there."""
     told = []

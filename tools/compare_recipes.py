@@ -20,6 +20,7 @@ from prettytable import TableStyle
 from mmgen_ext import cli
 from mmgen_ext.recipes import Plan, compare
 from mmgen_ext.recipes_report import sheets, tables
+from mmgen_ext.words import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,12 +50,13 @@ def main() -> None:
     work_dir = args.work_dir or Path("work_dirs", args.plan.stem)
     only = dict(recipes=args.recipes, sets=args.sets, seeds=args.seeds)
     plan = Plan(args.plan, work_dir, args.data, only)
-    left = [run for run in plan.runs() if plan.result(run) is None]
     if args.dry_run:
+        left = plan.left()
         for run in left:
             print(f"{run.data} {run.recipe} seed {run.seed}")
-        print(f"{len(left)} runs of {plan.minutes} minutes: {len(left) * plan.minutes / 60:.1f} "
-              f"hours, and about a minute each to measure")  # fmt: skip
+        hours = len(left) * plan.minutes / 60
+        print(f"{counted(len(left), 'run')} of {plan.minutes} minutes: {hours:.1f} hours, and "
+              f"about a minute each to measure")  # fmt: skip
         return
     if not args.table:
         compare(plan)
