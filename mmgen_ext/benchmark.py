@@ -19,7 +19,7 @@ from mmcv import Config
 from mmgen.apis import init_model, sample_img2img_model
 from prettytable import PrettyTable
 
-from .benchmark_mmgen import mmgens_network
+from .benchmark_mmgen import mmgen_has, mmgens_network
 from .checkpoint import write_checkpoint
 from .config import is_ours, load_config, plain_data
 from .files import shipped
@@ -68,9 +68,7 @@ def prepare(config: str | os.PathLike, folder: Path) -> tuple[Path, Config | Non
     if not is_ours(cfg.model):
         return checkpoint, cfg
     # The same network, built of mmgen's own modules.
-    plain = ("mmgen_ext.ResnetGenerator", "mmgen_ext.UnetGenerator")
-    own = model["generator"]["type"] not in plain
-    if own or model["generator"].get("upsample", "deconv") != "deconv":
+    if not mmgen_has(model["generator"]):
         return checkpoint, None
     generator = mmgens_network(model["generator"])
     generator.setdefault("out_channels", 3)

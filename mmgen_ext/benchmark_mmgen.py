@@ -15,6 +15,16 @@ MMGENS_TRAIN = ("-c", "from mmgen_ext import benchmark_mmgen as b; b.run_mmgens(
 _NORMS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}
 
 
+def mmgen_has(network: Mapping) -> bool:
+    """Whether mmgen has a network of the layers of one of ours, whatever its norm."""
+    kinds = ("ResnetGenerator", "UnetGenerator", "PatchDiscriminator")
+    return (
+        network["type"].removeprefix("mmgen_ext.") in kinds
+        and network.get("upsample", "deconv") == "deconv"
+        and network.get("downsample", "stride") == "stride"
+    )
+
+
 def mmgens_network(network: Mapping) -> dict:
     """Config of mmgen's network that equals one of ours with transposed convolutions."""
     network = {"in_channels": 3, **network}
@@ -40,11 +50,7 @@ def mmgens_model(cfg: Config) -> dict:
     for name in ("generator", "discriminator"):
         norm, upsample = model[name].get("norm", "instance"), model[name].get("upsample", "deconv")
         kind, downsample = model[name]["type"], model[name].get("downsample", "stride")
-        if (
-            (upsample, downsample) != ("deconv", "stride")
-            or norm not in ("instance", "batch")
-            or kind == "mmgen_ext.MultiscaleDiscriminator"
-        ):
+        if not mmgen_has(model[name]) or norm not in ("instance", "batch"):
             raise ValueError(
                 f"mmgen has no {name} with upsample={upsample!r}, downsample={downsample!r} and "
                 f"norm={norm!r} of type {kind} to compare "
