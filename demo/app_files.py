@@ -32,7 +32,8 @@ MAGIC = {
 
 def uploaded(value: object, megabytes: int, missing: str) -> tuple[Path, str]:
     """The file of an upload, and its name without the suffix."""
-    path = value.get("path") if isinstance(value, dict) else value
+    # A path outside of a dict is of no upload: the guard has not seen it.
+    path = value.get("path") if isinstance(value, dict) else None
     if not isinstance(path, str) or not path:
         raise Refused(missing)
     path = Path(path)
@@ -44,7 +45,7 @@ def uploaded(value: object, megabytes: int, missing: str) -> tuple[Path, str]:
         raise Refused("empty_file")
     if size > megabytes * MEGABYTE:
         raise Refused("too_large", size=f"{size / MEGABYTE:.0f}", limit=megabytes)
-    name = value.get("orig_name") if isinstance(value, dict) else None
+    name = value.get("orig_name")
     return path, plain(Path(name if isinstance(name, str) else path.name).stem) or "picture"
 
 
@@ -64,7 +65,7 @@ def whole_size(value: object) -> int | None:
     """The short side at which to work; None for the original's own."""
     if not value:
         return None
-    if not isinstance(value, (int, float)) or value != int(value) or not 32 <= value <= 4096:
+    if not isinstance(value, (int, float)) or not 32 <= value <= 4096 or value != int(value):
         raise Refused("bad_size")
     return int(value)
 

@@ -64,7 +64,10 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        refusal = self._stranger(headers) or self._not_allowed(scope)
+        try:
+            refusal = self._stranger(headers) or self._not_allowed(scope)
+        except ValueError:  # as of "http://["
+            refusal = 400, "The host or the origin of this request is no address."
         if refusal:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
         elif scope["method"] == "POST":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gradio as gr
 from app_files import SUFFIXES
-from app_page import EVERY, Page
+from app_page import EVERY, Page, complaint
 from app_runs import find_runs
-from app_texts import EN, TEXTS, ZH
+from app_texts import EN, TEXTS, ZH, say
 
 from mmgen_ext.inference.translator import PRECISIONS
 
@@ -45,11 +45,22 @@ def words(language: str) -> gr.I18n:
     return gr.I18n(**dict.fromkeys(("en", *CHINESE), TEXTS[language]))
 
 
+class Blocks(gr.Blocks):
+    """gradio's, where a call that its own page would never make gets a sentence too."""
+
+    async def preprocess_data(self, *args: object, **options: object) -> list:
+        """See gradio.Blocks."""
+        try:
+            return await super().preprocess_data(*args, **options)
+        except ValueError:  # of pydantic, or of a wrong number of values
+            raise complaint("en", say("en", "misfit")) from None
+
+
 def build(page: Page, minutes: int) -> gr.Blocks:
     """The page of a Page; uploads are deleted after `minutes`."""
     for table in TEXTS.values():
         table["intro"] = table["intro"].format(minutes=minutes)
-    with gr.Blocks(title=EN["title"], analytics_enabled=False) as blocks:
+    with Blocks(title=EN["title"], analytics_enabled=False) as blocks:
         gr.Markdown(I18N("heading"))
         gr.Markdown(I18N("intro"))
         notice = gr.Markdown(visible=False)

@@ -90,6 +90,8 @@ EN = dict(
     no_styles="Choose at least one style.",
     none_usable="None of these models can be used.",
     memory="The memory does not suffice; choose a smaller size.",
+    misfit="These values do not fit what is asked for; a file goes as handle_file(PATH) of "
+    "gradio_client.",
     unexpected="That failed, and it is not your fault: what happened stands in the window "
     "where the app runs.",
 )
@@ -177,6 +179,7 @@ ZH = dict(
     no_styles="请至少选择一种风格。",
     none_usable="这些模型都无法使用。",
     memory="内存不足，请选择较小的尺寸。",
+    misfit="传入的值与接口不符；文件请用 gradio_client 的 handle_file(路径) 传入。",
     unexpected="操作失败，这不是你的问题：详情见运行本程序的窗口。",
 )
 

@@ -90,7 +90,7 @@ class Desk:
         self.models, self._folder = models, folder
         # A thread each for all: every further one would have its own threads of OpenMP.
         self.pictures, self.videos = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._running: dict[str, set[threading.Event]] = {}
+        self._running: dict[threading.Event, str] = {}
 
     def do(self, pool: ThreadPoolExecutor, session: str, function: Callable[..., T], *args) -> T:
         """What a function returns, computed in a pool's thread.
@@ -100,7 +100,7 @@ class Desk:
             Cancelled: After `cancel`.
         """
         event = threading.Event()
-        self._running.setdefault(session, set()).add(event)
+        self._running[event] = session
         context = contextvars.copy_context()
         context.run(stopped.set, event)
         try:
@@ -110,22 +110,19 @@ class Desk:
                 raise Refused("memory") from None
             raise
         finally:
-            events = self._running.get(session, set())
-            events.discard(event)
-            if not events:
-                self._running.pop(session, None)
+            del self._running[event]
 
     def cancel(self, session: str) -> bool:
         """Stop what runs for a session; whether there was anything."""
-        events = list(self._running.get(session, ()))
+        events = [event for event, of in list(self._running.items()) if of == session]
         for event in events:
             event.set()
         return bool(events)
 
     def close(self) -> None:
         """Stop everything."""
-        for session in list(self._running):
-            self.cancel(session)
+        for event in list(self._running):
+            event.set()
         for pool in (self.pictures, self.videos):
             pool.shutdown(cancel_futures=True)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,6 +19,7 @@ from mmgen.apis import init_model, sample_img2img_model
 from prettytable import PrettyTable
 
 from .benchmark_mmgen import mmgen_has, mmgens_network
+from .benchmark_run import interleaved, run_python
 from .checkpoint import write_checkpoint
 from .config import is_ours, load_config, plain_data
 from .files import shipped
@@ -148,7 +148,7 @@ def _speeds(
         )
     runs |= _onnx(folder, checkpoint, image)
     per_call = {title: len(paths) if "files" in title else 1 for title in runs}
-    times = {t: taken / per_call[t] for t, taken in _interleaved(runs, per_call, seconds).items()}
+    times = {t: taken / per_call[t] for t, taken in _seconds_of(runs, per_call, seconds).items()}
     table = PrettyTable(["", "images/s", "x mmgen", "of bare"])
     table.title = f"{size} x {size}, {machine()}"
     first = next(iter(times.values()))
@@ -174,21 +174,16 @@ def _onnx(folder: Path, checkpoint: Path, image: np.ndarray) -> dict[str, Callab
     return {"onnxruntime fp32": lambda: translator(image)}
 
 
-def _interleaved(
+def _seconds_of(
     runs: Mapping[str, Callable], weights: Mapping[str, int], seconds: float
 ) -> dict[str, float]:
-    """Median seconds a call; all take turns, so that what disturbs one disturbs all."""
+    """Median seconds a call, of as many calls as fit into `seconds` for each."""
     for run in runs.values():
         run()  # Warm.
-    times: dict[str, list[float]] = {title: [] for title in runs}
-    slowest = max(time_of(run) / weights[title] for title, run in runs.items())
-    rounds = max(3, round(seconds / slowest))
-    for i in range(rounds):
-        for title, run in runs.items():
-            # What does many pictures a call has fewer calls.
-            if i % weights[title] == 0:
-                times[title].append(time_of(run))
-    return {title: statistics.median(taken) for title, taken in times.items()}
+    timed = {title: partial(time_of, run) for title, run in runs.items()}
+    slowest = max(run() / weights[title] for title, run in timed.items())
+    # What does many pictures a call has fewer calls.
+    return interleaved(timed, max(3, round(seconds / slowest)), weights)
 
 
 def time_of(run: Callable) -> float:
@@ -210,7 +205,7 @@ def _memory(folder: Path, checkpoint: Path, sizes: Sequence[int]) -> PrettyTable
             "t(cv2.imread(sys.argv[1]))\n"
             "from mmgen_ext.inference.sizing import peak_memory; print(peak_memory() // 2**20)"
         )
-        peaks = [_run(["-c", code, str(_photos(folder, s)[0])]).strip() for s in sizes]
+        peaks = [run_python(["-c", code, str(_photos(folder, s)[0])]).strip() for s in sizes]
         table.add_row([f"Translator {precision}", *peaks])
     return table
 
@@ -225,21 +220,16 @@ def _cold_start(folder: Path, checkpoint: Path) -> str:
         "with torch.inference_mode(): ResnetGenerator()(torch.zeros(1, 3, 256, 256))"
     )
     whole = [str(tool), "auto", str(checkpoint), picture, "--out", str(folder / "cold.png")]
-    taken = _interleaved(
-        {"tool": lambda: _run([*whole, "--overwrite"]), "least": lambda: _run(["-c", least])},
-        {"tool": 1, "least": 1}, 0,
-    )  # fmt: skip
+    runs = {
+        "tool": lambda: run_python([*whole, "--overwrite"]),
+        "least": lambda: run_python(["-c", least]),
+    }
+    taken = _seconds_of(runs, dict.fromkeys(runs, 1), 0)
     return (
         f"cold start of translate.py on one 256 x 256 picture: {taken['tool']:.2f} s, "
         f"{taken['tool'] / taken['least']:.2f} x the import and one pass of a fresh network "
         f"({taken['least']:.2f} s)"
     )
-
-
-def _run(arguments: Sequence[str]) -> str:
-    return subprocess.run(
-        [sys.executable, *arguments], check=True, capture_output=True, text=True
-    ).stdout
 
 
 def precisions() -> list[str]:

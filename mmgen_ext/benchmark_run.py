@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +144,24 @@ def measure_run(
         command = [*launcher, "--no-python", sys.executable, *command]
     run_python(command, max(1, torch.get_num_threads() // ranks))
     return json.loads((work_dir / "measured.json").read_text("utf-8"))
+
+
+def interleaved(
+    runs: Mapping[str, Callable[[], float]], rounds: int, every: Mapping[str, int] | None = None
+) -> dict[str, float]:
+    """Median of what each returns; all take turns, so that what disturbs one disturbs all.
+
+    Args:
+        runs: By name; what is slow at first has run already.
+        rounds: How many.
+        every: Of those that run less often, in which rounds: 8 for each eighth.
+    """
+    values: dict[str, list[float]] = {title: [] for title in runs}
+    for i in range(rounds):
+        for title, run in runs.items():
+            if i % (every or {}).get(title, 1) == 0:
+                values[title].append(run())
+    return {title: statistics.median(taken) for title, taken in values.items()}
 
 
 def quiet() -> dict:

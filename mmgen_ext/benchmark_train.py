@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from .benchmark_run import (
     PARTS,
     Stopwatch,
     device_clock,
+    interleaved,
     measure_run,
     time_networks,
     with_pictures,
@@ -99,11 +99,13 @@ class Turns:
             "import json, sys; from mmgen_ext import benchmark_train as b\n"
             "b.serve(*json.loads(sys.argv[1]))"
         )
+        # A pipe that nobody reads would stop the process when it is full.
+        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, json.dumps(args)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
         )
 
@@ -119,7 +121,9 @@ class Turns:
         except OSError:
             answer = ""
         if not answer:
-            errors = self.process.communicate()[1].strip().splitlines()
+            self.process.communicate()
+            self.errors.seek(0)
+            errors = self.errors.read().strip().splitlines()
             raise ValueError(f"a measured process failed: {(errors or ['it ended'])[-1]}")
         return json.loads(answer)
 
@@ -127,7 +131,7 @@ class Turns:
         """End the process."""
         self.process.stdin.close()
         self.process.wait()
-        self.process.stdout.close(), self.process.stderr.close()
+        self.process.stdout.close(), self.errors.close()
 
 
 def serve(
@@ -207,6 +211,8 @@ def step(
             stack.callback(turns[kind].close)
         runs = {kind: lambda t=turn: t.ask("step") for kind, turn in turns.items()}
         runs |= {f"rate {k}": lambda t=turns[k]: t.ask("rate") for k in kinds[1:]}
+        for run in (*runs.values(), *runs.values()):
+            run()  # Warm.
         medians = interleaved(runs, rounds)
         for kind, turn in turns.items():
             result[f"{kind}_s"] = medians[kind]
@@ -285,17 +291,6 @@ def largest_convolution(
 def _clock(device: torch.device) -> Callable[[], float]:
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     return time.thread_time if alone else device_clock(device)
-
-
-def interleaved(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Median of what each returns; all take turns, so that what disturbs one disturbs all."""
-    values: dict[str, list[float]] = {title: [] for title in runs}
-    for run in (*runs.values(), *runs.values()):
-        run()  # Warm.
-    for _ in range(rounds):
-        for title, run in runs.items():
-            values[title].append(run())
-    return {title: statistics.median(taken) for title, taken in values.items()}
 
 
 def parts(contender: Contender, data: dict, rounds: int, device: torch.device) -> dict[str, float]:

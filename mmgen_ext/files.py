@@ -47,6 +47,6 @@ def link_or_copy(source: Path, target: Path) -> None:
     """Make `target` the same file as `source`; a copy where the file system has no hard links."""
     with replacing(target) as part:
         try:
-            os.link(source, part)
+            os.link(os.path.realpath(source), part)  # A link to a link might lead nowhere.
         except OSError:
             shutil.copyfile(source, part)

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 
 import pytest
+from PIL import Image
 from processes import ROOT
 
 from mmgen_ext import cli
@@ -88,6 +89,19 @@ def test_installed_package_lists_and_runs_its_commands(installed):
     missing = run(installed, "train", CONFIG, "--cfg-options", "data_root=nowhere")
     assert missing.returncode == 1
     assert "\nerror: " in missing.stderr and "nowhere" in missing.stderr.splitlines()[-1]
+
+
+def test_installed_package_writes_a_config_that_can_be_read(installed, tmp_path, photos):
+    for name, photo in zip("ab", ("coffee", "rocket"), strict=True):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            piece = Image.fromarray(photos[photo][80 * i : 80 * i + 80, :80])
+            piece.save(tmp_path / name / f"{i}.png")
+    folders = (tmp_path / "a", tmp_path / "b", tmp_path / "wheel set")
+    made = run(installed, "prepare_data", "own", *folders)
+    assert made.returncode == 0, made.stderr
+    config = installed / "mmgen_ext" / "configs" / "cyclegan" / "wheel set.py"
+    assert load_config(config).data_root == (tmp_path / "wheel set").as_posix()
 
 
 def test_source_distribution_builds_what_the_checkout_builds(source):

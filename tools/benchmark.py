@@ -35,18 +35,23 @@ def parse_args() -> argparse.Namespace:
         help="a training step; how it grows with size, batch and processes; loading pictures; "
         "translating pictures; a video")  # fmt: skip
     add("config", help="config file; the weights are random")
-    add("--sizes", type=int, nargs="+", metavar="N",
+    add("--sizes", type=cli.number, nargs="+", metavar="N",
         help="sides of the pictures (default: 256 512; train 128; growth 128 64 256 512, the "
         "first with each batch; loader 256)")  # fmt: skip
     add("--seconds", type=float, default=10, metavar="S",
         help="time for each contender and size, about (default: 10)")  # fmt: skip
-    add("--batch", type=int, default=1, metavar="N", help="pictures of a step (default: 1)")
-    add("--rounds", type=int, default=10, metavar="N",
+    add("--batch", type=cli.number, default=1, metavar="N", help="pictures of a step (default: 1)")
+    add("--rounds", type=cli.number, default=10, metavar="N",
         help="how often each training step is measured (default: 10)")  # fmt: skip
     add("--device", default="auto", help="where it trains: auto, cpu or cuda:N (default: auto)")
     add("--whole", action="store_true",
         help="train: both libraries' tools/train.py as shipped, loader included")  # fmt: skip
-    add("--threads", type=int, metavar="N", help="threads of PyTorch (default: its own choice)")
+    add(
+        "--threads",
+        type=cli.number,
+        metavar="N",
+        help="threads of PyTorch (default: its own choice)",
+    )
     growth = parser.add_argument_group("growth and loader").add_argument
     growth("--batches", type=cli.number, nargs="+", metavar="N", default=[1, 2, 4, 8],
            help="pictures of a pass, the first with each size (default: 1 2 4 8)")  # fmt: skip
@@ -59,7 +64,7 @@ def parse_args() -> argparse.Namespace:
            help="processes that load (default: 0 1 2 4)")  # fmt: skip
     growth("--plot", type=Path, metavar="PNG", help="file for a plot")
     add("--clip", type=Path, metavar="PATH", help="video file; needed for video")
-    add("--frames", type=int, default=50, metavar="N", help="frames of it (default: 50)")
+    add("--frames", type=cli.number, default=50, metavar="N", help="frames of it (default: 50)")
     cli.add_cfg_options(parser)
     return parser.parse_args()
 

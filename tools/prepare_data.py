@@ -14,6 +14,7 @@ when the same command is given again.
 """
 
 import argparse
+import glob
 import os
 import shlex
 import subprocess
@@ -124,7 +125,8 @@ def command(*words: str) -> str:
 def next_command(name: str, root: Path) -> str:
     """The command that trains on a data set, with its config if there is one."""
     configs = sorted(
-        CONFIGS.glob(f"cyclegan_lsgan_resnet*_in_b1x1_*_{name}.py"), key=lambda p: len(p.name)
+        CONFIGS.glob(f"cyclegan_lsgan_resnet*_in_b1x1_*_{glob.escape(name)}.py"),
+        key=lambda p: len(p.name),
     )
     if name == "demo":
         configs = sorted(CONFIGS.glob("*_demo.py"))
@@ -157,9 +159,7 @@ def show(root: Path, name: str, first: str, notes: list[str] = ()) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"data_root: {root.as_posix()}")
-    print(
-        f"Look at it: {shlex.join(['python', 'tools/prepare_data.py', 'check', root.as_posix()])}"
-    )
+    print(f"Look at it: {command(*CHECK, root.as_posix())}")
     print(f"Train:      {next_command(name, root)}")
     return 0
 

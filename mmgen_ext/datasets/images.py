@@ -173,10 +173,7 @@ def scan_images(paths: Sequence[Path], channels: int = 3, look: bool = False) ->
     folder = os.path.commonpath([p.resolve().parent for p in paths])
     key = hashlib.sha256(f"{folder}|{channels}".encode()).hexdigest()[:16]
     memory = cache_dir() / f"scan-{key}.json"
-    try:
-        known = json.loads(memory.read_text("utf-8"))
-    except (OSError, ValueError):
-        known = {}
+    known = _recall(memory)
     todo = [path for path in paths if not _is_known(known.get(str(path)), path, look)]
     if todo:
         title = f"checking {Path(folder).name}"
@@ -187,6 +184,16 @@ def scan_images(paths: Sequence[Path], channels: int = 3, look: bool = False) ->
         finally:  # Ctrl-C loses nothing.
             _remember(memory, known)
     return [known[str(path)] for path in paths]
+
+
+def _recall(memory: Path) -> dict[str, dict]:
+    """What was remembered; what was written otherwise, by another version, is seen anew."""
+    try:
+        known = dict(json.loads(memory.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+    keys = {"stamp", "error", "digest"}
+    return {path: e for path, e in known.items() if isinstance(e, dict) and keys <= set(e)}
 
 
 def _is_known(entry: dict | None, path: Path, look: bool) -> bool:

@@ -45,7 +45,9 @@ def transform_kernel(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     """(out, in, 3, 3) to (16, in, out) of `dtype`."""
     out, inside = kernel.shape[:2]
     taps = kernel.permute(2, 3, 1, 0).reshape(9, -1)
-    return (OF_KERNEL @ taps).view(16, inside, out).to(dtype)
+    # Autocast would round twice.
+    with torch.autocast("cpu", enabled=False):
+        return (OF_KERNEL @ taps).view(16, inside, out).to(dtype)
 
 
 def _strips(rows: int, width: int) -> Iterator[slice]:

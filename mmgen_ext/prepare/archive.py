@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
+import errno
 import lzma
 import shutil
 import stat
@@ -23,9 +23,13 @@ MAX_BYTES = 200 << 30  # unpacked
 MAX_RATIO = 100  # unpacked to packed; pictures have 1, pages of zeros 1,000
 _HARMLESS = 1 << 20  # bytes, below which the ratio does not matter
 _BLOCK = 1 << 20
+_MAX_NAME = 1 << 20  # bytes; tarfile reads names into memory as a whole
+_OF_NAMES = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
 _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
-    gzip.BadGzipFile,
     *(NotImplementedError, RuntimeError, UnicodeError),  # unknown compression, a password
 )
 
@@ -54,19 +58,47 @@ def open_archive(path: Path) -> Iterator[list[Member]]:
     """
     try:
         with contextlib.ExitStack() as stack:
-            if zipfile.is_zipfile(path):
-                raw = _zip_members(stack.enter_context(zipfile.ZipFile(path)))
-            elif tarfile.is_tarfile(path):
-                raw = _tar_members(stack.enter_context(tarfile.open(path)))
-            else:
-                raise ValueError(f"{path} is no zip or tar archive{_content(path)}")
-            try:
-                members = _checked(raw, path.stat().st_size)
-            except ValueError as error:
-                raise ValueError(f"{path} is refused: {error}") from None
+            with _reading():
+                if zipfile.is_zipfile(path):
+                    raw = _zip_members(stack.enter_context(zipfile.ZipFile(path)))
+                else:
+                    raw = _tar_members(stack.enter_context(_open_tar(path)))
+                try:
+                    members = _checked(raw, path.stat().st_size)
+                except ValueError as error:
+                    raise ValueError(f"{path} is refused: {error}") from None
             yield members
     except _DAMAGE as error:
-        raise ValueError(f"{path} is damaged or locked: {error or type(error).__name__}") from None
+        text = str(error) or type(error).__name__
+        raise ValueError(f"{path} is damaged or locked: {text}") from None
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Decompressors call damage an OSError without a number, or read before the beginning."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise EOFError(str(error)) from None
+
+
+class _Header(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        """See TarInfo.frombuf; what follows of a name must not fill the memory."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _OF_NAMES and header.size > _MAX_NAME:
+            raise tarfile.TarError(f"a member's name would have {header.size:,} bytes")
+        return header
+
+
+def _open_tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, tarinfo=_Header)
+    except tarfile.ReadError:
+        raise ValueError(f"{path} is no zip or tar archive{_content(path)}") from None
 
 
 def _content(path: Path) -> str:
@@ -83,7 +115,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[tuple]:
     """(name, kind, size, opener) of each entry."""
     for info in archive.infolist():
         mode = info.external_attr >> 16
-        kind = "folder" if info.is_dir() else "file"
+        kind = "folder" if info.filename.endswith("/") else "file"
         # Programs of DOS and Windows write no mode.
         if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             kind = "a link" if stat.S_ISLNK(mode) else "a device"
@@ -166,7 +198,7 @@ def unpack(path: Path, folder: Path) -> list[PurePosixPath]:
 def _blocks(member: Member) -> Iterator[bytes]:
     """A member's content; what an archive says of its size is not trusted."""
     left = member.size
-    with member.open() as source:
+    with _reading(), member.open() as source:
         while block := source.read(_BLOCK):
             left -= len(block)
             if left < 0:

@@ -65,8 +65,10 @@ def _target_names(paths: Sequence[Path], resized: bool) -> list[Path]:
     for path in sorted(paths, key=lambda path: _new_suffix(path, resized) is not None):
         suffix = _new_suffix(path, resized)
         name = path.with_suffix(suffix) if suffix else path
-        if suffix and str(name).casefold() in taken:
-            name = path.with_name(path.name + suffix)
+        number = 1
+        while suffix and str(name).casefold() in taken:
+            name = path.with_name(f"{path.name}{number if number > 1 else ''}{suffix}")
+            number += 1
         taken.add(str(name).casefold())
         names[path] = name
     return [names[path] for path in paths]
@@ -91,7 +93,7 @@ def _resized(path: Path, size: int | None) -> np.ndarray:
 
 def _link(source: Path, target: Path) -> bool:
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)  # A link to a link might lead nowhere.
     except OSError:
         return False
     return True

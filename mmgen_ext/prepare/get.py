@@ -69,6 +69,8 @@ def get_set(
             f"no data set {name!r} is known: {suggest(name)} "
             f"Data of your own: --from ZIP, FOLDER or URL, or the command own"
         )
+    if not name or Path(name).name != name:
+        raise ValueError(f"NAME is {name!r}; expected a plain name, as 'mine'; --out takes folders")
     if own and not is_url(own) and not Path(own).exists():
         raise FileNotFoundError(f"no file or folder {own}")
     with only_one(root):

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from torch import nn
 
-from ..files import replacing
+from ..files import replacing, shipped
 
-ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ROOT / "configs" / "cyclegan"
+ROOT = shipped("configs").parent
 _BASES = ("_base_/model.py", "_base_/data.py", "_base_/schedule.py", "_base_/runtime.py")
 _SMALL = ("cyclegan/cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",)
 _TEXT = '''"""{title} and back{size}."""

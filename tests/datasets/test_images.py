@@ -158,6 +158,18 @@ def test_scan_names_every_broken_file_and_remembers_the_sound_ones(tmp_path, pho
     assert [check["error"] is None for check in scan_images(paths)] == [True, True, True, False]
 
 
+@pytest.mark.parametrize("content", ["[1]", "[[1, 2]]", '{"PATH": {"stamp": [1, 2]}}'])
+def test_what_another_version_has_remembered_is_seen_anew(tmp_path, photo, monkeypatch, content):
+    monkeypatch.setenv("MMGEN_EXT_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "a" / "0.png"
+    path.parent.mkdir()
+    path.write_bytes(encode(Image.fromarray(photo)))
+    for _ in range(2):
+        assert [check["error"] for check in scan_images([path])] == [None]
+        (memory,) = (tmp_path / "cache").glob("scan-*.json")
+        memory.write_text(content.replace("PATH", path.as_posix()))
+
+
 def test_large_jpegs_are_decoded_at_a_fraction_of_their_size_and_look_alike(photos):
     image = Image.fromarray(photos["coffee"]).resize((800, 640))
     data = encode(image, "JPEG", quality=95)

@@ -1,6 +1,7 @@
 """The web app, asked by HTTP: what it makes, what it refuses, and who may ask."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -230,10 +231,37 @@ def test_invented_choices_are_refused(visitor, photo):
     assert "makes a, not" in visitor.picture(file, "to_a.pth", {"a": 1})
     for size in (7, -1, 5000, 64.5, 1e300, "64", [64]):
         assert "whole number from 32" in visitor.picture(file, "to_a.pth", size=size)
+    for size in ("NaN", "Infinity"):
+        body = dict(data=[file, "to_a.pth", None, "SIZE", "auto", ".png"], session_hash=size)
+        body["fn_index"] = visitor.functions()["picture"]
+        visitor.session = size
+        content, kind = (
+            json.dumps(body).replace('"SIZE"', size),
+            {"content-type": "application/json"},
+        )
+        visitor.http.post("/gradio_api/queue/join", content=content, headers=kind)
+        assert "whole number from 32" in str(list(visitor.messages()))
     assert "not one of auto" in visitor.picture(file, "to_a.pth", precision="int8")
     assert "not one of auto" in visitor.picture(file, "to_a.pth", precision=["auto"])
     assert "not one of .png" in visitor.picture(file, "to_a.pth", suffix="/../x.png")
     assert "broken.pth cannot be used" in visitor.picture(file, "broken.pth")
+
+
+def test_calls_that_the_page_would_never_make_get_a_sentence(visitor, server, photo):
+    from app_files import uploaded
+    from app_texts import Refused
+
+    file = visitor.upload("p.png", png(photo))
+    for value in (file["path"], "/etc/passwd", 7, [1]):
+        assert "goes as handle_file" in visitor.picture(value, "to_a.pth")
+    assert "goes as handle_file" in visitor.call("picture", file)
+    assert "Upload, paste" in visitor.picture({"url": "x"}, "to_a.pth")
+    with pytest.raises(Refused, match="Upload"):
+        uploaded(str(ROOT / "README.md"), 1, "no_picture")
+    for header in ("host", "origin"):
+        answer = visitor.http.get("/", headers={header: "http://[::1"})
+        assert answer.status_code in (400, 421), header
+    assert "Traceback" not in server.tool.text
 
 
 def test_other_files_are_neither_shown_nor_read(visitor, places, server):

@@ -34,6 +34,13 @@ def test_result_and_gradients_are_torchs(size, dtype, close):
         assert error(found, expected) < close
 
 
+def test_a_kernel_is_rounded_once_under_autocast():
+    kernel = torch.randn(64, 64, 3, 3)
+    plain = winograd.transform_kernel(kernel, torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(winograd.transform_kernel(kernel, torch.bfloat16), plain)
+
+
 def test_only_what_is_asked_for_is_computed():
     x, grad, kernel, _ = case(torch.float32, 1, 4, 4, 8, 8)
     transformed = winograd.transform_kernel(kernel, torch.float32)

@@ -1,6 +1,9 @@
 """Archives of strangers: what is not safe is refused whole, and nothing is half done."""
 
+import contextlib
+import gzip
 import io
+import random
 import stat
 import tarfile
 import zipfile
@@ -140,6 +143,30 @@ def test_a_bomb_is_refused_before_it_goes_off(tmp_path, make, monkeypatch):
     monkeypatch.setattr(archive, "MAX_BYTES", 100)
     with pytest.raises(ValueError, match="fill the disk"):
         check_archive(path)
+
+
+def test_a_name_of_gigabytes_is_not_read_into_memory(tmp_path):
+    for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):
+        path, header = tmp_path / "set.tar.gz", tarfile.TarInfo("././@LongLink")
+        header.type, header.size = kind, 1 << 32
+        path.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT)))
+        with pytest.raises(ValueError, match=r"a member's name would have 4,294,967,296 bytes"):
+            check_archive(path)
+
+
+def test_damage_is_never_taken_for_a_fault_of_the_disk(tmp_path):
+    for seed, make in enumerate((make_zip, make_tar) * 4):
+        compression = zipfile.ZIP_BZIP2 if seed % 4 else zipfile.ZIP_DEFLATED
+        options = dict(compression=compression) if make is make_zip else dict(mode="w:bz2")
+        path, rng = make(tmp_path / "set", SET, **options), random.Random(seed)
+        whole = path.read_bytes()
+        for _ in range(60):
+            data = bytearray(whole)
+            for _ in range(3):
+                data[rng.randrange(len(data))] = rng.randrange(256)
+            path.write_bytes(data)
+            with contextlib.suppress(ValueError):
+                check_archive(path)
 
 
 def test_a_zip_that_lies_about_a_size_is_not_written_beyond_it(tmp_path):

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,18 +254,53 @@ def test_a_folder_a_file_and_an_address_of_ones_own(server, tmp_path):
 
 
 def test_what_is_there_is_replaced_only_if_asked_and_only_by_something_whole(server, root):
-    (root / "mine").mkdir(parents=True)
-    (root / "mine" / "a.txt").write_text("x")
+    (root / "trainA").mkdir(parents=True)
+    (root / "trainA" / "a.txt").write_text("x")
     with pytest.raises(ValueError, match="is there already; --overwrite replaces it"):
         get(root, server.url)
     server.status = 404
     with pytest.raises(OSError):
         get(root, server.url, overwrite=True)
-    assert names(root) == ["mine"]
+    assert names(root) == ["trainA"]
     server.status = None
     get(root, server.url, overwrite=True)
     assert names(root) == ["testA", "testB", "trainA", "trainB"]
     assert names(root.parent) == ["maps", "maps.received.json"]
+
+
+def test_a_folder_around_data_sets_is_never_replaced(server, root):
+    (root.parent / "precious" / "trainA").mkdir(parents=True)
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="--overwrite"):
+            get(root.parent, server.url, overwrite=overwrite)
+    assert names(root.parent) == ["precious"]
+    for name in ("", "../maps", "a/b"):
+        with pytest.raises(ValueError, match="expected a plain name"):
+            get_set(name, root, own=server.url)
+
+
+def test_what_was_there_is_back_when_the_new_cannot_take_its_place(server, root, monkeypatch):
+    (root / "trainA").mkdir(parents=True)
+    replace = os.replace
+
+    def refuse(source, target):  # as Windows does while a program looks into the folder
+        if Path(source).name.removesuffix(".part").rpartition(".")[2].isdigit() and target == root:
+            raise PermissionError("in use")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError):
+        get(root, server.url, overwrite=True)
+    assert names(root) == ["trainA"]
+    assert not [name for name in names(root.parent) if name.startswith(".")]
+
+
+def test_what_is_being_made_beside_it_stays(server, root):
+    others = [f".{root.name}.2.{process}.part" for process in (12345, "old")]
+    for name in others:
+        (root.parent / name).mkdir(parents=True)
+    get(root, server.url)
+    assert set(others) <= set(names(root.parent))
 
 
 def test_what_a_killed_run_left_half_unpacked_goes_and_what_it_moved_away_comes_back(server, root):

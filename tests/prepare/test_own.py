@@ -95,6 +95,8 @@ def test_names_that_would_meet_are_kept_apart():
         Path("a.gif.png"),
         Path("a.png"),
     ]
+    paths = [Path("a.jpg"), Path("a.jp2"), Path("a.jp2.jpg")]
+    assert len(set(fill._target_names(paths, False))) == 3
 
 
 def test_pictures_are_resized_and_turned_as_training_sees_them(tmp_path, photos):
@@ -125,6 +127,21 @@ def test_links_are_made_where_files_stay_as_they_are(sources, tmp_path, monkeypa
     made = make(sources, tmp_path / "other", link=True)
     assert made.notes[-1].startswith("copied 10 pictures of B: no hard links")
     assert made.counts["trainA"] == 11
+
+
+def test_pictures_that_are_links_are_linked_to_themselves(sources, tmp_path):
+    if os.name == "nt":
+        pytest.skip("links need rights there")
+    folders = []
+    for source in sources:
+        folders.append(tmp_path / "links" / source.name)
+        folders[-1].mkdir(parents=True)
+        for i, path in enumerate(source.rglob("*.png")):
+            (folders[-1] / f"{i}.png").symlink_to(os.path.relpath(path, folders[-1]))
+    made = make(folders, tmp_path / "far" / "away", link=True)
+    assert sum(made.counts.values()) == 4
+    (target,) = made.root.rglob("*A/0.png")
+    assert not target.is_symlink() and target.samefile(folders[0] / "0.png")
 
 
 def test_all_broken_files_are_named_and_left_out_only_if_asked(sources, tmp_path):

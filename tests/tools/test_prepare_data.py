@@ -1,8 +1,10 @@
 """tools/prepare_data.py: names, the demo's set, what is printed, wrong arguments."""
 
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,19 @@ def test_every_known_set_has_one_config_with_its_data_root():
         )
         assert f'data_root = "data/{name}"' in config.read_text("utf-8")
         assert name in TOOL.read_text("utf-8")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C to one process there")
+def test_ctrl_c_while_the_libraries_are_imported_is_one_word(tmp_path):
+    log = tmp_path / "log"
+    command = [sys.executable, "-v", TOOL, "mine"]
+    with open(log, "w") as file, subprocess.Popen(command, stderr=file) as process:
+        while "import 'torch.nn'" not in log.read_text(errors="replace"):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+    said = [line for line in log.read_text(errors="replace").splitlines() if "interrupted" in line]
+    assert process.returncode == -signal.SIGINT and "interrupted" in said
+    assert "Traceback" not in log.read_text(errors="replace")
 
 
 @pytest.mark.parametrize(
