@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SWITCHES = [
     "model.generator.upsample=subpixel",
     "model.generator.downsample=blur",
+    "model.generator.global_skip=True",
     "model.discriminator.type=mmgen_ext.MultiscaleDiscriminator",
     "model.discriminator_augment=color,translation,cutout",
     "model.gan_loss.type=mmgen_ext.GANLoss",

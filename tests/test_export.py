@@ -35,6 +35,9 @@ MODELS = {
             type="mmgen_ext.ResnetGenerator", upsample="subpixel", downsample="blur", **TINY
         ),
     ),
+    "global skip": dict(
+        OURS, generator=dict(type="mmgen_ext.ResnetGenerator", global_skip=True, **TINY)
+    ),
     "gray to colour": dict(
         OURS, generator=dict(type="mmgen_ext.ResnetGenerator", in_channels=1, **TINY)
     ),

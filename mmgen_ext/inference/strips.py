@@ -50,7 +50,8 @@ def translate_strips(
             _residual(block, x, max(4, rows // network.size_divisor), bar)
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)
         for start, stop in strips(height, rows):
-            sink(start, stop, tail.output(start, stop))
+            made = tail.output(start, stop)
+            sink(start, stop, network.finish(made, source(start, stop)))
         bar.update()
 
 

@@ -77,6 +77,8 @@ class ResnetGenerator(Network):
             ConvBlock. They do not share weights.
         downsample: 'stride' as in the paper, or 'blur': a convolution at full size, then a low
             pass before every second pixel is taken; see BlurPool. Four times the work there.
+        global_skip: The last layer makes not the picture but how far each value goes from the
+            input's to white (at 1) or black (at -1). Training begins with the picture itself.
         recompute: Keep only the input of each residual block in training, and compute the rest
             again when its gradient is due: less memory for one more forward pass of the blocks.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
@@ -100,9 +102,15 @@ class ResnetGenerator(Network):
         upsample: str = "deconv",
         downsample: str = "stride",
         recompute: bool = False,
+        global_skip: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
+        if global_skip and in_channels != out_channels:
+            raise ValueError(
+                f"global_skip adds the picture to its change, so both must have the same channels; "
+                f"got in_channels={in_channels}, out_channels={out_channels}"
+            )
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
         check_choice("upsample", upsample, UPSAMPLES)
@@ -122,7 +130,24 @@ class ResnetGenerator(Network):
             ConvBlock(2 * c, c, upsample=upsample, **scale),
             ConvBlock(c, out_channels, activation="tanh", **ends),
         )
+        self.global_skip = global_skip
+        if global_skip:
+            # Part of a checkpoint: it says that these are not the weights of a plain one.
+            self.register_buffer("skip", torch.ones(()))
         self.init_weights()
+
+    def init_weights(self) -> None:
+        """Draw new weights as `init_cfg` says; with `global_skip` the first change is none."""
+        super().init_weights()
+        if self.global_skip:
+            nn.init.zeros_(self.model[-1].conv.weight)
+
+    def finish(self, made: Tensor, source: Tensor) -> Tensor:
+        """What is returned for `source`, or rows of it, of which the last layer made `made`."""
+        if not self.global_skip:
+            return made
+        # As gradients: nowhere cut off, and at 0 that of either side.
+        return source + made * torch.where(made > 0, 1 - source, 1 + source)
 
     def forward(
         self, x: Tensor, taps: Sequence[int] = (), to_end: bool = True
@@ -134,14 +159,14 @@ class ResnetGenerator(Network):
             taps: Numbers of layers, rising; what they are given is returned beside the translation.
             to_end: Whether to go on after the last of `taps`; else x of there is returned.
         """
-        run = way_through(self, x)
+        run, source = way_through(self, x), x
         if not taps:
-            return run(self.model, x)
+            return self.finish(run(self.model, x), source)
         given = []
         for begin, end in pairwise((0, *taps)):
             x = run(self.model[begin:end], x)
             given.append(x)
-        return run(self.model[taps[-1] :], x) if to_end else x, given
+        return self.finish(run(self.model[taps[-1] :], x), source) if to_end else x, given
 
     def taps(self, count: int) -> list[int]:
         """Layers at the beginning and end of the residual blocks and evenly between, for `forward`.

@@ -159,7 +159,7 @@ def test_what_both_halvings_give_is_compared_where_they_blur_too():
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_switches_of_cyclegan_that_are_not_of_its_cycle_work_here(precision):
     model = build(
-        generator={**GENERATOR, "upsample": "subpixel", "downsample": "blur"},
+        generator={**GENERATOR, "upsample": "subpixel", "downsample": "blur", "global_skip": True},
         discriminator={**DISCRIMINATOR, "type": "mmgen_ext.MultiscaleDiscriminator"},
         gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0),
         discriminator_augment="color,translation,cutout",

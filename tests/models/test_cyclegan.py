@@ -239,7 +239,7 @@ def parts(model, data):
 
 
 SWITCHES = dict(
-    generator=dict(GENERATOR, upsample="subpixel"),
+    generator=dict(GENERATOR, upsample="subpixel", global_skip=True),
     discriminator=dict(DISCRIMINATOR, type="mmgen_ext.MultiscaleDiscriminator"),
     gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0),
     cycle_ssim=0.5,

@@ -36,6 +36,7 @@ NETWORKS = {
         base_channels=16, num_blocks=1, norm="none", upsample="subpixel"
     ),
     "blur": lambda: ResnetGenerator(base_channels=8, num_blocks=1, downsample="blur"),
+    "global skip": lambda: ResnetGenerator(base_channels=8, num_blocks=1, global_skip=True),
     "zeros, no norm": lambda: ResnetGenerator(
         base_channels=8, num_blocks=1, norm="none", padding_mode="zeros"
     ),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mmgen.models import build_module
 
 from mmgen_ext.models import (
+    MobileResnetGenerator,
     MultiscaleDiscriminator,
     PatchDiscriminator,
     PixelDiscriminator,
@@ -142,6 +143,23 @@ def test_resnet_keeps_every_size_and_takes_any_channels(
     assert y.abs().max() <= 1
 
 
+@pytest.mark.parametrize("kind", [ResnetGenerator, MobileResnetGenerator])
+def test_global_skip_begins_with_the_picture_and_learns_its_change(kind):
+    network = kind(base_channels=4, num_blocks=1, global_skip=True)
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    assert torch.equal(network(x), x)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = (network(x) + x).abs().mean()  # the negative
+        loss.backward()
+        optimizer.step()
+    y = network(x)
+    assert loss < 0.8 * 2 * x.abs().mean()
+    assert y.abs().max() <= 1 and (y - x).abs().max() > 0.1
+    assert "skip" in network.state_dict() and "skip" not in kind(base_channels=4).state_dict()
+
+
 def test_resize_has_no_checkerboard_and_subpixel_begins_with_none_where_deconvolution_has():
     # A constant picture has no edges: what alternates from pixel to pixel comes from upsampling.
     def alternation(upsample):
@@ -264,6 +282,7 @@ def test_unet_says_which_sizes_it_takes():
         ),
         (dict(upsample="bicubic"), "choose one of deconv, resize, subpixel"),
         (dict(downsample="max"), "downsample='max' is not known; choose one of stride, blur"),
+        (dict(global_skip=True, in_channels=1), "got in_channels=1, out_channels=3"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
         (dict(num_blocks=-1), "num_blocks=-1 is negative"),
         (dict(init_cfg=dict(type="he")), "choose one of normal, xavier, kaiming, orthogonal"),

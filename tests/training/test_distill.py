@@ -142,6 +142,13 @@ def test_a_student_begins_with_filters_of_its_teacher(teacher):
     own, theirs = (student.generators["b"].model, student._teacher[0].model)
     for number in (0, 2, -3, -1):
         assert torch.equal(filters(own[number].conv), filters(theirs[number].conv)), number
+    skipping = dict(type="mmgen_ext.ResnetGenerator", base_channels=4, num_blocks=1)
+    student = model(
+        teacher=dict(checkpoint=str(teacher)), generator=dict(skipping, global_skip=True)
+    ).generators["b"]
+    assert torch.equal(filters(student.model[-2].conv), filters(theirs[-2].conv))
+    picture = torch.rand(1, 3, 16, 16)
+    assert torch.equal(student(picture), picture)  # whose change is none of the teacher's pictures
     narrow = dict(type="mmgen_ext.MobileResnetGenerator", base_channels=2, num_blocks=1)
     student = model(teacher=dict(checkpoint=str(teacher)), generator=narrow)
     first = filters(student.generators["b"].model[0].conv)
