@@ -12,16 +12,16 @@ from mmcv import Config
 
 # Arguments of Python: mmgen's tools/train.py on the stack that `compat` has repaired.
 MMGENS_TRAIN = ("-c", "from mmgen_ext import benchmark_mmgen as b; b.run_mmgens()")
+# Arguments of networks that mmgen has no word for, and what it does.
+ONLY_OURS = {"upsample": "deconv", "downsample": "stride", "global_skip": False}
 _NORMS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}
 
 
 def mmgen_has(network: Mapping) -> bool:
     """Whether mmgen has a network of the layers of one of ours, whatever its norm."""
     kinds = ("ResnetGenerator", "UnetGenerator", "PatchDiscriminator")
-    return (
-        network["type"].removeprefix("mmgen_ext.") in kinds
-        and network.get("upsample", "deconv") == "deconv"
-        and network.get("downsample", "stride") == "stride"
+    return network["type"].removeprefix("mmgen_ext.") in kinds and all(
+        network.get(key, theirs) == theirs for key, theirs in ONLY_OURS.items()
     )
 
 
@@ -29,7 +29,7 @@ def mmgens_network(network: Mapping) -> dict:
     """Config of mmgen's network that equals one of ours with transposed convolutions."""
     network = {"in_channels": 3, **network}
     norm = network.pop("norm", "instance")
-    for ours in ("upsample", "downsample", "recompute"):  # What mmgen has no word for.
+    for ours in (*ONLY_OURS, "recompute"):
         network.pop(ours, None)
     network["norm_cfg"] = dict(type=_NORMS[norm], affine=norm != "instance")
     network["type"] = network["type"].removeprefix("mmgen_ext.")
@@ -48,13 +48,13 @@ def mmgens_model(cfg: Config) -> dict:
     domains = list(model["domains"])
     networks = {}
     for name in ("generator", "discriminator"):
-        norm, upsample = model[name].get("norm", "instance"), model[name].get("upsample", "deconv")
-        kind, downsample = model[name]["type"], model[name].get("downsample", "stride")
+        norm = model[name].get("norm", "instance")
         if not mmgen_has(model[name]) or norm not in ("instance", "batch"):
+            named = ("type", "norm", *ONLY_OURS)
+            given = ", ".join(f"{k}={v!r}" for k, v in model[name].items() if k in named)
             raise ValueError(
-                f"mmgen has no {name} with upsample={upsample!r}, downsample={downsample!r} and "
-                f"norm={norm!r} of type {kind} to compare "
-                f"with; choose a config of the paper's networks"
+                f"mmgen has no {name} with {given} to compare with; choose a config of the paper's "
+                f"networks, as configs/cyclegan/*_paper.py"
             )
         networks[name] = mmgens_network(model[name])
     networks["generator"].setdefault("out_channels", 3)

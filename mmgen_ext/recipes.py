@@ -18,7 +18,7 @@ import torch
 from mmcv import Config
 from tqdm import tqdm
 
-from .benchmark_mmgen import MMGENS_TRAIN, mmgens_training
+from .benchmark_mmgen import MMGENS_TRAIN, ONLY_OURS, mmgens_training
 from .benchmark_run import measure_run
 from .benchmark_whole import run_of_mmgens
 from .config import config_text, load_config
@@ -122,10 +122,10 @@ class Plan:
         overrides = {**self.common, **self.sets[run.data]}
         overrides["data_root"] = str(self.data / overrides["data_root"])
         recipe = self.recipes[run.recipe]
-        # What mmgen trains has its names and shapes.
-        recipe = {"model.generator.upsample": "deconv"} if recipe == MMGEN else dict(recipe)
-        base = recipe.pop("base", self.base)
+        if recipe == MMGEN:  # What it trains has its names and shapes.
+            recipe = {f"model.generator.{key}": value for key, value in ONLY_OURS.items()}
         overrides |= recipe
+        base = overrides.pop("base", self.base)
         return load_config(self.folder / base, {**overrides, "seed": run.seed})
 
 

@@ -1,6 +1,6 @@
 """Monet at a size that two CPU cores train in half an hour: 128 x 128, half as wide, 6 blocks."""
 
-_base_ = "cyclegan_lsgan_resnet-resize_in_b1x1_80k_monet2photo.py"
+_base_ = "cyclegan_lsgan_resnet_in_b1x1_80k_monet2photo.py"
 model = dict(generator=dict(base_channels=32, num_blocks=6), discriminator=dict(base_channels=32))
 train_pipeline = [
     dict(type="mmgen_ext.LoadImage"),
@@ -12,7 +12,6 @@ train_pipeline = [
 test_pipeline = [train_pipeline[0], dict(type="mmgen_ext.Resize", size=128), train_pipeline[-1]]
 data = dict(train=dict(pipeline=train_pipeline), test=dict(pipeline=test_pipeline))
 total_iters = 4000
-precision = "auto"
 checkpoint_config = dict(interval=1000)
 gallery = dict(interval=250)
 evaluation = dict(interval=1000)

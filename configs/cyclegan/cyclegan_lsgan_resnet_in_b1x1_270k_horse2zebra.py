@@ -1,7 +1,7 @@
 """Horses to zebras and back; the length of mmgen's recipe."""
 
 _base_ = [
-    "../_base_/model.py",
+    "../_base_/model_default.py",
     "../_base_/data.py",
     "../_base_/schedule.py",
     "../_base_/runtime.py",
@@ -10,3 +10,4 @@ domains = ["horse", "zebra"]  # trainA, trainB
 data_root = "data/horse2zebra"
 model = dict(domains=domains, default_domain="zebra")
 total_iters = 270000
+precision = "auto"

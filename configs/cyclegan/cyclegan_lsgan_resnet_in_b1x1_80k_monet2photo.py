@@ -1,7 +1,7 @@
 """Photographs as Monet would have painted them, and back."""
 
 _base_ = [
-    "../_base_/model.py",
+    "../_base_/model_default.py",
     "../_base_/data.py",
     "../_base_/schedule.py",
     "../_base_/runtime.py",
@@ -9,3 +9,4 @@ _base_ = [
 domains = ["monet", "photo"]  # trainA, trainB
 data_root = "data/monet2photo"
 model = dict(domains=domains, default_domain="monet")
+precision = "auto"

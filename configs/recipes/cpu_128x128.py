@@ -1,4 +1,7 @@
-"""Recipes at a size that two CPU cores train: what tools/compare_recipes.py compares."""
+"""Recipes at a size that two CPU cores train: what tools/compare_recipes.py compares.
+
+`default` is what painters' and animals' configs have; each of the others differs by what it names.
+"""
 
 base = "../cyclegan/cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"
 common = {
@@ -21,15 +24,32 @@ minutes = 12
 iterations = 1000
 recipes = {
     "mmgen": "mmgen",
-    "base": {},
+    "paper": {
+        "model.generator.global_skip": False,
+        "model.generator.upsample": "deconv",
+        "model.cycle_weight": 10.0,
+        "model.identity_weight": 5.0,
+    },
+    "paper_resize": {
+        "model.generator.global_skip": False,
+        "model.cycle_weight": 10.0,
+        "model.identity_weight": 5.0,
+    },
+    "default": {},
+    "no_skip": {"model.generator.global_skip": False},
     "deconv": {"model.generator.upsample": "deconv"},
     "subpixel": {"model.generator.upsample": "subpixel"},
     "blur": {"model.generator.downsample": "blur"},
     "no_ema": {"ema": None},
     "ema_0.99": {"ema.decay": 0.99},
-    "identity_0": {"model.identity_weight": 0.0},
+    "cycle_1": {"model.cycle_weight": 1.0},
+    "cycle_10": {"model.cycle_weight": 10.0},
     "identity_0.5": {"model.identity_weight": 0.5},
-    "identity_falls": {"loss_schedule": dict(identity_weight=dict(to=0.0, start=0.0, end=0.5))},
+    "identity_5": {"model.identity_weight": 5.0},
+    "identity_falls": {
+        "model.identity_weight": 5.0,
+        "loss_schedule": dict(identity_weight=dict(to=0.0, start=0.0, end=0.5)),
+    },
     "hinge": {"model.gan_loss.gan_type": "hinge"},
     "vanilla": {"model.gan_loss.gan_type": "vanilla"},
     "spectral": {"model.discriminator.spectral_norm": True},
@@ -44,4 +64,9 @@ recipes = {
     "batch_4": {"data.samples_per_gpu": 4},
     "cycle_ssim": {"model.cycle_ssim": 0.85},
     "cycle_features": {"model.cycle_features": 0.5},
+    "fastcut": {"base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"},
+    "fastcut_skip": {
+        "base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",
+        "model.generator.global_skip": True,
+    },
 }

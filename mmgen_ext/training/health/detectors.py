@@ -134,9 +134,9 @@ DETECTORS = (
         threshold=0.06,
         direction="below",
         meaning="the translator hands its input through: nothing is translated",
-        remedy="lower model.identity_weight (of CUT model.nce_weight), raise "
-        "model.gan_loss.loss_weight, and check that the two folders of data.train.data_root do "
-        "hold different domains",
+        remedy="lower model.cycle_weight and model.identity_weight (of CUT model.nce_weight), "
+        "raise model.gan_loss.loss_weight, and check that the two folders of data.train.data_root "
+        "do hold different domains",
         start=200,
     ),
 )
