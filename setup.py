@@ -26,7 +26,8 @@ EXTRAS = {
     "export": ["onnx>=1.18,<2", "onnxruntime>=1.22,<2"],
     # Pillow reads AVIF and WebP by itself, but not the HEIC of telephones.
     "heic": ["pillow-heif>=0.18,<2"],
-    "demo": ["gradio>=6,<7"],
+    # Its page has a tab for videos.
+    "demo": ["gradio>=6,<7", "av>=17,<19"],
     "tensorboard": ["tensorboard>=2.18,<3"],
     # Jupyter, and what the notebooks of demo/ show beyond the rest.
     "notebook": ["notebook>=7,<8", "av>=17,<19", "vintagify>=0.1.2,<0.2"],

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from .files import replacing
+from .words import meant
 
 POINTER = "latest"  # Text file in a run directory: the name of its newest checkpoint.
 # Before the names of averaged generators' weights, which stand among the others.
@@ -94,7 +95,11 @@ def read_checkpoint(path: str | os.PathLike, map_location: str = "cpu") -> dict:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint {path}")
+        raise FileNotFoundError(f"no checkpoint {path}{meant(path)}")
+    if path.suffix == ".py":
+        raise ValueError(
+            f"{path} is a config; expected a checkpoint (where both are named, the config is first)"
+        )
     if path.stat().st_size == 0:
         raise ValueError(f"checkpoint {path} is empty (0 bytes)")
     sealed = _verify(path)

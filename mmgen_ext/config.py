@@ -21,6 +21,7 @@ from mmgen.models.builder import MODELS, MODULES
 
 from . import registry
 from .files import shipped
+from .words import meant
 
 
 def load_config(path: str | os.PathLike, overrides: dict | None = None) -> Config:
@@ -39,9 +40,9 @@ def load_config(path: str | os.PathLike, overrides: dict | None = None) -> Confi
     if not path.is_file():  # One of ours, seen from another folder.
         path = next(shipped("configs").rglob(path.name), path)
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, _names_beside(path), 1, 0.3)
-        hint = f"; did you mean {path.with_name(near[0])}?" if near else ""
-        raise FileNotFoundError(f"no config file {path}{hint}")
+        raise FileNotFoundError(f"no config file {path}{meant(path, '*.py', 0.3)}")
+    if path.suffix in (".pth", ".pt", ".safetensors", ".onnx"):
+        raise ValueError(f"{path} holds weights; expected a config, which is a .py file")
     try:
         cfg = _read(path)
         cfg.merge_from_dict(overrides or {})
@@ -53,10 +54,6 @@ def load_config(path: str | os.PathLike, overrides: dict | None = None) -> Confi
     _fill_in(cfg, overrides or {})
     check_types(cfg)
     return cfg
-
-
-def _names_beside(path: Path) -> list[str]:
-    return [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
 
 
 def _read(path: Path) -> Config:

@@ -246,4 +246,5 @@ def test_an_installed_environment_is_ready_at_once():
     reply = call("install", "--no-venv")
     assert reply.returncode == 0, reply.stderr
     assert reply.stdout.startswith("ready in ")
+    assert reply.stdout.splitlines()[-1].startswith(f"Next: {bootstrap.typed([env.python])} ")
     assert time.monotonic() - started < 3

@@ -302,7 +302,7 @@ class Installer:
         Raises:
             Failure: it ended with another status than 0; says how and what to do.
         """
-        shown = " ".join(map(shlex.quote, [self.python, *arguments]))
+        shown = typed([self.python, *arguments])
         with open(str(self.log), "ab") as log:
             log.write(f"\n$ {shown}\n".encode("utf-8", "replace"))
             log.flush()
@@ -435,6 +435,13 @@ def install(options, extras: set) -> Environment:
 # Running ------------------------------------------------------------------------------------------
 
 
+def typed(command: list) -> str:
+    """Returns a command as one types it."""
+    return (
+        subprocess.list2cmdline(command) if os.name == "nt" else " ".join(map(shlex.quote, command))
+    )
+
+
 def launch(env: Environment, arguments: list) -> int:
     """Runs the environment's Python in the repository and returns its exit status."""
     command = [env.python, *arguments]
@@ -492,6 +499,7 @@ def main(argv=None) -> int:
         return 130
     print(f"ready in {time.monotonic() - started:.1f} s: {env.python}", flush=True)
     if options.command == "install":
+        print(f"Next: {typed([env.python, str(ROOT / 'tools' / 'doctor.py')])}")
         return 0
     tests = ["-m", "pytest", "-n", "logical", "--dist", "loadfile"]  # one process a core
     target = tests if options.command == "test" else [str(ROOT / "demo" / "run.py")]

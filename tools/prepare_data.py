@@ -69,7 +69,13 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
         parser.error("a name or a command is missing; -h shows them")
     if arguments[0] not in (*commands.choices, "-h", "--help"):
         arguments = ["get", *arguments]
-    return parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        hint = "" if any(word.startswith("-") for word in unknown) else (
+            '; a path with blanks needs quotation marks: "my pictures"'
+        )  # fmt: skip
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return args
 
 
 def add_get(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
-    sed -n 's/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 partition=$1 job=$2 config=$3 work_dir=$4

@@ -191,7 +191,7 @@ def translate_many(translator: Translator, args: argparse.Namespace) -> int:
     )  # fmt: skip
     if found.kept:
         print(f"{len(found.kept)} already there; --overwrite translates them again")
-    if found.done or not found.kept:
+    if found.done or not (found.kept or found.failed):
         where = found.done[0] if len(found.done) == 1 else out
         print(f"{len(found.done)} translated to {to}: {where}")
     for line in found.notes:

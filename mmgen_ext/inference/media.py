@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..datasets.images import IMAGE_SUFFIXES, list_images
+from ..words import meant
 from .picture_file import WRITABLE
 from .video_info import VIDEO_SUFFIXES
 from .video_writer import CONTAINERS
@@ -102,7 +103,9 @@ def _find(names: Sequence[str], out: Path) -> tuple[list[tuple[Path, Path]], lis
             inside = sorted(Path(match) for match in glob.glob(name, recursive=True))
             inside = [m for m in inside if m.suffix.lower() in IMAGE_SUFFIXES or is_video(m)]
         if not inside:
-            raise FileNotFoundError(f"no image, video, folder or matching pattern: {name}")
+            raise FileNotFoundError(
+                f"no image, video, folder or matching pattern: {name}{meant(path)}"
+            )
         if path.resolve() != made:  # Into itself is an error of its own.
             inside = [file for file in inside if made not in file.resolve().parents]
         found |= {file: file.relative_to(root) for file in inside}

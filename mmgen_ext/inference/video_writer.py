@@ -174,7 +174,13 @@ class VideoWriter:
             OSError: If the disk is full.
         """
         with self._sentences():
-            self._mux(self._stream.encode(None))
+            rest = self._stream.encode(None)
+            if rest:
+                # FFmpeg's MP4 writer takes the end of the film from what came since the last
+                # fragment: of reordered frames the last one shown may have come before that.
+                end = self.seconds / self._stream.codec_context.time_base
+                self._durations[rest[-1].pts] = int(end) - rest[-1].pts
+            self._mux(rest)
             if self._audio:
                 self._audio.copy_until(audio_until)
                 self._audio.finish()

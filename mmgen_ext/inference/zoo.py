@@ -14,6 +14,7 @@ from ..checkpoint import file_digest
 from ..datasets.images import cache_dir
 from ..fetch import fetch, locked
 from ..files import replacing, shipped
+from ..words import meant
 
 TABLE = shipped("configs") / "cyclegan" / "metafile.yml"
 
@@ -86,7 +87,9 @@ def _not_found(name: str) -> str:
     names = [entry["Name"] for entry in read_table()]
     near = difflib.get_close_matches(name.lower(), names, 3, 0.5)
     if Path(name).suffix or len(Path(name).parts) > 1:
-        return f"no checkpoint {name}"
+        return f"no checkpoint {name}{meant(name)}"
+    if name == "auto":
+        return "auto is no checkpoint, it stands for the config; expected auto CHECKPOINT"
     hint = f"did you mean {', '.join(near)}?" if near else f"the names are {', '.join(names)}"
     return f"no checkpoint {name}, and no trained weights of that name; {hint}"
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..datasets.images import IMAGE_SUFFIXES, list_images, scan_images
 from ..datasets.known import how_to_get
 from ..datasets.looks import same_looks
+from ..words import meant
 
 FOLDERS = tuple(phase + letter for phase in ("train", "test", "val") for letter in "AB")
 TINY = 128  # pixels of the short side; training at 256 enlarges such a picture more than twice
@@ -73,7 +74,8 @@ def look_through(path: Path) -> Findings:
     """
     if not path.is_dir():
         hint = how_to_get(path)
-        raise FileNotFoundError(f"no folder {path}" + (f"; make it with: {hint}" if hint else ""))
+        hint = f"; make it with: {hint}" if hint else meant(path)
+        raise FileNotFoundError(f"no folder {path}{hint}")
     root = next((p for p in (path, path / path.name) if _sets_in(p)), None)
     if root is None:
         findings = Findings(path, {path.resolve().name: _read(path)}, paired=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.images import list_broken
-from ..words import counted
+from ..words import counted, meant
 from .fill import fill
 from .get import Made
 from .leaf_config import check_names, domain_names, write_leaf
@@ -100,7 +100,7 @@ def _check_apart(sources: Sequence[Path], out: Path) -> None:
     target = out.resolve()
     for source in (path.resolve() for path in sources):
         if not source.exists():
-            raise FileNotFoundError(f"no folder or video {source}")
+            raise FileNotFoundError(f"no folder or video {source}{meant(source)}")
         if target == source or target in source.parents or source in target.parents:
             raise ValueError(f"OUT {out} and {source} lie one in the other; choose another folder")
     a, b = (path.resolve() for path in sources)

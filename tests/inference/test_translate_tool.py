@@ -87,6 +87,8 @@ def test_broken_files_are_listed_and_the_rest_is_done(tool, trained, pictures, t
     assert result.code == 1
     assert "letter.jpg: not an image" in result.err and "void.png: the file is empty" in result.err
     assert len(sizes(out)) == 3 and "3 translated" in result.out
+    result = tool("translate", "auto", trained / "latest.pth", pictures / "void.png")
+    assert result.code == 1 and "translated" not in result.out
 
 
 def test_unknown_domain(tool, trained, pictures, sentence):
@@ -99,6 +101,25 @@ def test_nothing_found(tool, trained, sentence, tmp_path):
     (tmp_path / "empty").mkdir()
     result = tool("translate", "auto", trained / "latest.pth", tmp_path / "empty")
     sentence(result, "no images in")
+
+
+def test_a_path_with_blanks_that_the_shell_cut_is_told_so(tool, trained, pictures, sentence):
+    run = ["translate", "auto", trained / "latest.pth"]
+    result = tool(*run, pictures / "a", "b.jpg")
+    sentence(result, f'needs quotation marks: "{pictures / "a b.jpg"}"')
+    sentence(tool(*run, pictures / "grey.png"), f"did you mean {pictures / 'gray.png'}?")
+
+
+def test_a_config_and_a_checkpoint_in_each_others_place(
+    tool, trained, tiny_config, pictures, sentence
+):
+    weights = trained / "latest.pth"
+    expected = f"{tiny_config} is a config; expected a checkpoint"
+    sentence(tool("translate", weights, tiny_config, pictures), expected)
+    sentence(tool("translate", "auto", tiny_config, pictures), expected)
+    sentence(tool("translate", weights, "auto", pictures), "expected auto CHECKPOINT")
+    sentence(tool("translate", weights, weights, pictures), "expected a config")
+    sentence(tool("train", weights), f"{weights} holds weights; expected a config")
 
 
 def test_inputs_are_never_overwritten_or_mixed_up(tool, trained, pictures, sentence):

@@ -19,6 +19,7 @@ from mmgen_ext.inference.finish import split_screen
 from mmgen_ext.inference.translator import Translator
 from mmgen_ext.inference.video import VideoInterrupted, resample, translate_video
 from mmgen_ext.inference.video_reader import Frame, VideoReader, probe
+from mmgen_ext.inference.video_writer import VideoWriter
 
 av = pytest.importorskip("av")
 
@@ -88,6 +89,19 @@ def test_every_frame_comes_out_at_its_time(name, tmp_path):
     # A GIF is full of dots in colours that H.264's halved colour planes cannot hold.
     allowed = 12 if name.endswith("gif") else 4
     assert np.abs(after[7][1][:height, :width].astype(int) - before[7][1]).mean() < allowed
+
+
+def test_no_length_of_a_film_costs_its_last_frame(tmp_path):
+    for count in (25, 26, *range(50, 55)):  # reordered frames around the ends of fragments
+        path = tmp_path / f"{count}.mp4"
+        with VideoWriter(path, 96, 64, Fraction(1, 25), Fraction(25), "libx264", 18) as writer:
+            for n in range(count):
+                writer.write(numbered(n), n, 1)
+            writer.finish()
+        after = read_clip(path)
+        assert [number_of(image) for _, image in after] == list(range(count))
+        with av.open(str(path)) as clip:
+            assert clip.duration / 1e6 == pytest.approx(count / 25, abs=1e-3)
 
 
 def test_times_of_a_variable_rate_are_kept_to_the_tick(tmp_path):

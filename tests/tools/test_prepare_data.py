@@ -92,6 +92,20 @@ def test_mistakes_are_one_sentence(tool, sentence, arguments, words, tmp_path, m
     assert not list(tmp_path.iterdir())
 
 
+def test_paths_with_blanks_that_the_shell_cut_are_told_so(tool, sentence, tmp_path):
+    (tmp_path / "my pictures").mkdir()
+    result = tool("prepare_data", "own", tmp_path / "my", "pictures", "photos", "data/mine")
+    words = "unrecognized arguments: data/mine; a path with blanks needs quotation marks"
+    assert result.code == 2 and words in result.err
+    result = tool("prepare_data", "own", "a", "b", "c", "--shiny")
+    assert "unrecognized arguments: --shiny" in result.err and "blanks" not in result.err
+    for words in (
+        ["own", tmp_path / "mypictures", tmp_path, "out"],
+        ["check", tmp_path / "pictures"],
+    ):
+        sentence(tool("prepare_data", *words), f'did you mean "{tmp_path / "my pictures"}"?')
+
+
 @pytest.mark.parametrize("test", ["0", "-1", "1.5", "x", "nan"])
 def test_a_part_for_testing_is_below_one_or_whole(tool, test):
     result = tool("prepare_data", "own", "a", "b", "c", "--test", test)

@@ -259,3 +259,5 @@ def test_slurm_script_starts_ranks_that_train_together(config, tmp_path):
 def test_scripts_say_how_they_are_used(script):
     done = subprocess.run(["bash", ROOT / "tools" / script], capture_output=True, text=True)
     assert done.returncode == 2 and f"bash tools/{script}" in done.stderr
+    # The comment at the top and no other.
+    assert done.stderr.startswith("Train ") and done.stderr.endswith("checkpoint.\n")
