@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .losses import l1_loss
@@ -17,6 +18,7 @@ def cycle_loss(
     ssim_share: float = 0.0,
     feature_share: float = 0.0,
     discriminator: nn.Module | None = None,
+    beta: float = 0.0,
 ) -> Tensor:
     """Weight times a mixture of distances between two batches (N, C, H, W) in [-1, 1].
 
@@ -31,9 +33,12 @@ def cycle_loss(
         ssim_share: From 0 to 1; 0 is not computed.
         feature_share: From 0 to 1; 0 is not computed.
         discriminator: Of the originals' domain, for its features.
+        beta: Differences d = |x - y| of pixels up to this count as d^2 / (2 beta), and larger ones
+            as d - beta / 2 (smooth L1, Girshick 2015); 0 is |x - y|.
     """
     of_pixels = weight * (1 - feature_share)
-    loss = l1_loss(cycle, real, of_pixels * (1 - ssim_share))
+    share = of_pixels * (1 - ssim_share)
+    loss = share * F.smooth_l1_loss(cycle, real, beta=beta) if beta else l1_loss(cycle, real, share)
     if ssim_share:
         loss = loss + of_pixels * ssim_share * (1 - ssim(cycle, real)) / 2
     if feature_share:

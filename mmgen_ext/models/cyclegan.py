@@ -61,6 +61,9 @@ class CycleGAN(BaseTranslationModel):
         domains: The two domains' names: A (folder trainA) and B (trainB).
         default_domain: Target of a translation that names none; None for domain B.
         cycle_weight: Factor of |G(F(x)) - x|; lambda in the paper's eq. 3.
+        cycle_beta: Differences of pixels up to this, of [-1, 1], count by their squares in the
+            cycle loss; 0 is the paper's. See cycle.py. With generators that begin with the picture
+            itself it lets them move: |x| would hold them where there and back is exact.
         cycle_ssim: Share of 1 - SSIM in what the cycle loss compares by pixels, from 0 to 1; see
             cycle.py.
         cycle_features: Share of the discriminators' features in the cycle loss, from 0 to 1.
@@ -89,6 +92,7 @@ class CycleGAN(BaseTranslationModel):
         domains: Sequence[str] = ("a", "b"),
         default_domain: str | None = None,
         cycle_weight: float = 10.0,
+        cycle_beta: float = 0.0,
         cycle_ssim: float = 0.0,
         cycle_features: float = 0.0,
         identity_weight: float = 5.0,
@@ -108,7 +112,9 @@ class CycleGAN(BaseTranslationModel):
         )
         self.gan_loss = build_module(gan_loss or dict(type="mmgen_ext.GANLoss"))
         self.augments = parse_augments(discriminator_augment)
-        self.cycle_weight = cycle_weight
+        if cycle_beta < 0:
+            raise ValueError(f"cycle_beta={cycle_beta} is negative; expected 0 or more, as 0.3")
+        self.cycle_weight, self.cycle_beta = cycle_weight, cycle_beta
         self.cycle_ssim, self.cycle_features = cycle_ssim, cycle_features
         for name in ("cycle_ssim", "cycle_features"):
             if not 0 <= getattr(self, name) <= 1:
@@ -273,7 +279,10 @@ class CycleGAN(BaseTranslationModel):
             cycle = {a: self.generators[a](fake[b]), b: self.generators[b](fake[a])}
             shares = self.cycle_ssim, self.cycle_features
             losses["cycle_loss"] = sum(
-                cycle_loss(cycle[d], real[d], self.cycle_weight, *shares, self.discriminators[d])
+                cycle_loss(
+                    *(cycle[d], real[d], self.cycle_weight, *shares, self.discriminators[d]),
+                    beta=self.cycle_beta,
+                )
                 for d in (a, b)
             )
         if self.identity_weight:

@@ -39,6 +39,18 @@ def test_descending_the_loss_makes_pictures_more_alike(pair):
     assert ssim(better, real) > ssim(start, real) + 1e-4
 
 
+def test_small_differences_may_count_by_their_squares(pair):
+    real, cycle = pair
+    d = (cycle - real).abs()
+    assert (d < 0.1).any() and (d > 0.1).any()
+    expected = torch.where(d < 0.1, d * d / 0.2, d - 0.05).mean() * 10
+    found = cycle_loss(cycle, real, 10.0, beta=0.1)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    x = real.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(cycle_loss(x, real + 1e-3, 10.0, beta=0.1), x)
+    assert gradient.abs().max() < 0.011 * 10 / d.numel()  # where |x| pulls with 10
+
+
 def test_small_pictures_are_answered_with_the_size_that_is_needed():
     with pytest.raises(ValueError, match=r"at least 11 x 11 pixels, and got 8 x 32"):
         ssim(torch.zeros(1, 3, 8, 32), torch.zeros(1, 3, 8, 32))

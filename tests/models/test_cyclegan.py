@@ -203,6 +203,7 @@ def test_inference_needs_no_discriminator_and_says_that_training_does():
         (dict(domains=["a.1", "b"]), "'a.1' cannot name a domain"),
         (dict(domains=["keys", "b"]), "'keys' cannot name a domain"),
         (dict(pool_size=-1), "pool_size=-1 is negative"),
+        (dict(cycle_beta=-1), "cycle_beta=-1 is negative; expected 0 or more"),
         (dict(cycle_ssim=1.5), "cycle_ssim=1.5; expected a share from 0 to 1"),
     ],
 )
@@ -242,6 +243,7 @@ SWITCHES = dict(
     generator=dict(GENERATOR, upsample="subpixel", global_skip=True),
     discriminator=dict(DISCRIMINATOR, type="mmgen_ext.MultiscaleDiscriminator"),
     gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0),
+    cycle_beta=0.3,
     cycle_ssim=0.5,
     cycle_features=0.5,
 )
