@@ -27,12 +27,12 @@ recipes = {
     "paper": {
         "model.generator.global_skip": False,
         "model.generator.upsample": "deconv",
-        "model.cycle_weight": 10.0,
+        "model.cycle_beta": 0.0,
         "model.identity_weight": 5.0,
     },
     "paper_resize": {
         "model.generator.global_skip": False,
-        "model.cycle_weight": 10.0,
+        "model.cycle_beta": 0.0,
         "model.identity_weight": 5.0,
     },
     "default": {},
@@ -42,8 +42,10 @@ recipes = {
     "blur": {"model.generator.downsample": "blur"},
     "no_ema": {"ema": None},
     "ema_0.99": {"ema.decay": 0.99},
-    "cycle_1": {"model.cycle_weight": 1.0},
-    "cycle_10": {"model.cycle_weight": 10.0},
+    "beta_0": {"model.cycle_beta": 0.0},
+    "beta_0_cycle_2": {"model.cycle_beta": 0.0, "model.cycle_weight": 2.0},
+    "beta_0.3": {"model.cycle_beta": 0.3},
+    "beta_1": {"model.cycle_beta": 1.0},
     "identity_0.5": {"model.identity_weight": 0.5},
     "identity_5": {"model.identity_weight": 5.0},
     "identity_falls": {
