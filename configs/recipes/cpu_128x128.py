@@ -21,7 +21,7 @@ sets = {
 }
 seeds = [1, 2]
 minutes = 12
-iterations = 1000
+iterations = 500
 recipes = {
     "mmgen": "mmgen",
     "paper": {
