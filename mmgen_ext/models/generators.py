@@ -108,8 +108,8 @@ class ResnetGenerator(Network):
         super().__init__(init_cfg)
         if global_skip and in_channels != out_channels:
             raise ValueError(
-                f"global_skip adds the picture to its change, so both must have the same channels; "
-                f"got in_channels={in_channels}, out_channels={out_channels}"
+                f"got in_channels={in_channels}, out_channels={out_channels}; expected the same of "
+                f"both, as a picture and its change are added. Set global_skip=False"
             )
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
