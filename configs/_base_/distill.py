@@ -12,7 +12,6 @@ model = dict(
         norm="instance",
         padding_mode="reflect",
         upsample="deconv",
-        global_skip=True,  # begins with the picture itself, and learns what the teacher changes
         init_cfg=dict(type="kaiming"),
     ),
     discriminator=dict(
