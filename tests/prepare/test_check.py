@@ -160,6 +160,7 @@ def test_the_next_command_trains_with_the_config_that_own_has_written(tmp_path, 
         shutil.copy(config, configs)
     monkeypatch.setattr(prepare_data, "ROOT", tmp_path)
     monkeypatch.setattr(prepare_data, "CONFIGS", configs)
+    monkeypatch.setattr(prepare_data, "OWN", configs)
     monkeypatch.chdir(tmp_path)
     found = prepare_data.train_command(Path("data", "mine"))
     assert found == "python tools/train.py configs/cyclegan/mine.py"
