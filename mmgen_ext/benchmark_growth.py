@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -62,8 +61,10 @@ def growth(
     plot: str | os.PathLike | None = None,
     device: str = "auto",
     options: Mapping | None = None,
-) -> str:
-    """Seconds and memory of iterations of tools/train.py; memory is that of the first process.
+) -> None:
+    """Print seconds and memory of iterations of tools/train.py; memory is of the first process.
+
+    A table for people, and one line of JSON; of what was measured, if the rest is stopped or fails.
 
     Args:
         config: Config of ours; weights and pictures are random.
@@ -75,20 +76,22 @@ def growth(
         plot: PNG to write.
         device: As for training.
         options: Overrides of the config.
-
-    Returns:
-        A table for people, and one line of JSON.
     """
     cfg = load_config(config, options)
     todo = list(points(sizes, batches, ranks, precisions))
     found: dict[Point, dict | None] = {}
-    # What was measured is shown, if the rest is stopped.
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         for point in tqdm(todo, unit="run"):
             large = too_large(point, found, device)
             found[point] = None if large else _measure(cfg, point, iters, device)
-    if plot:
-        _plot_growth(found, sizes[0], batches[0], Path(plot))
+    finally:
+        if plot and found:
+            _plot_growth(found, sizes[0], batches[0], Path(plot))
+        if found:
+            print(_growth_report(found))
+
+
+def _growth_report(found: Mapping[Point, dict | None]) -> str:
     table = PrettyTable([*Point._fields, "s/iteration", "peak MB"])
     for point, result in found.items():
         shown = (

@@ -110,6 +110,20 @@ def test_growth_measures_real_runs_of_two_processes(tool, tiny_config, tmp_path)
     assert read_image(plot).shape[1] > 500
 
 
+def test_a_stopped_growth_shows_what_was_measured_and_ends_as_interrupted(
+    tool, tiny_config, monkeypatch
+):
+    def measure(cfg, point, *args):
+        if point.size == 64:
+            raise KeyboardInterrupt
+        return dict(s=1.0, mb=200)
+
+    monkeypatch.setattr(benchmark_growth, "_measure", measure)
+    result = tool("benchmark", "growth", tiny_config, "--sizes", 32, 64, "--ranks", 1)
+    assert result.code == 130 and "interrupted" in result.err
+    assert [run["size"] for run in json.loads(result.out.splitlines()[-1])["runs"]] == [32]
+
+
 def test_each_size_is_measured_with_one_batch_and_each_batch_at_one_size():
     found = list(benchmark_growth.points((128, 64), (1, 2), (1,), ("fp32",)))
     assert [(p.size, p.batch) for p in found] == [(64, 1), (128, 1), (128, 2)]
