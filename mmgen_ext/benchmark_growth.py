@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from mmcv import Config
 from prettytable import PrettyTable
 from tqdm import tqdm
 
-from .benchmark_run import measure_run, with_pictures
+from .benchmark_run import measure_run, temporary_folder, with_pictures
 from .config import load_config
 from .files import replacing
 
@@ -103,10 +102,10 @@ def _growth_report(found: Mapping[Point, dict | None]) -> str:
 
 
 def _measure(cfg: Config, point: Point, iters: int, device: str) -> dict:
-    with tempfile.TemporaryDirectory() as name:
-        changed = with_pictures(cfg, Path(name, "data"), 8, point.size, point.batch)
+    with temporary_folder() as folder:
+        changed = with_pictures(cfg, folder / "data", 8, point.size, point.batch)
         changed.precision = point.precision
-        return measure_run(changed, Path(name), iters, point.ranks, device)
+        return measure_run(changed, folder, iters, point.ranks, device)
 
 
 def too_large(

@@ -1,6 +1,7 @@
 """The measurement of training steps: the same work for all, and figures that can be read."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -143,7 +144,8 @@ def test_runs_that_would_not_fit_are_left_out():
     assert too_large(benchmark_growth.Point("fp32", 2, 128, 2), two, "cpu", free=16000 * 2**20)
 
 
-def test_loader_says_how_a_data_set_costs_at_the_start(tool, tiny_config, tmp_path):
+def test_loader_says_how_a_data_set_costs_at_the_start(tool, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMGEN_EXT_CACHE", str(tmp_path / "cache"))
     plot = tmp_path / "loader.png"
     options = ["--images", 40, "--workers", 0, 1, "--seconds", 0.1, "--sizes", 32]
     result = tool("benchmark", "loader", tiny_config, *options, "--plot", plot)
@@ -152,3 +154,5 @@ def test_loader_says_how_a_data_set_costs_at_the_start(tool, tiny_config, tmp_pa
     assert min(found["start"]["40"]["first_s"], found["start"]["40"]["s"]) > 0
     assert all(rate > 0 for row in found["samples_per_s"].values() for rate in row)
     assert plot.stat().st_size > 1000
+    assert not (tmp_path / "cache").exists()  # Pictures that are gone are not remembered.
+    assert os.environ["MMGEN_EXT_CACHE"] == str(tmp_path / "cache")
