@@ -71,6 +71,7 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
     demo = commands.add_parser("demo", help="make the demo's data set, without a network")
     demo.add_argument("--out", type=Path, metavar="DIR", default=Path("data", "demo"),
                       help="folder to make (default: data/demo)")  # fmt: skip
+    demo.add_argument("--overwrite", action="store_true", help="replace what is there")
     if not arguments:
         parser.error("a name or a command is missing; -h shows them")
     if arguments[0] not in (*commands.choices, "-h", "--help"):
@@ -235,9 +236,12 @@ def check(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     """Make the demo's data set."""
     from mmgen_ext.datasets.demo import make_demo_dataset
-    from mmgen_ext.prepare.place import counts_of
+    from mmgen_ext.prepare.place import check_free, counts_of, new_folder, only_one
 
-    make_demo_dataset(args.out)
+    with only_one(args.out):
+        check_free(args.out, args.overwrite)
+        with new_folder(args.out) as part:
+            make_demo_dataset(part)
     return show(args.out, "demo", f"demo is prepared: {holds(counts_of(args.out))}")
 
 
