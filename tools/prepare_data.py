@@ -162,7 +162,12 @@ def train_command(root: Path) -> str:
 
     name = root.resolve().name
     mine = OWN / f"{name}.py"
-    if mine.is_file() and Path(load_config(mine).data_root).resolve() == root.resolve():
+    try:
+        its_root = load_config(mine).get("data_root") if mine.is_file() else None
+    except ValueError as error:  # It may be of another set.
+        print(f"note: {error}", file=sys.stderr)
+        its_root = None
+    if isinstance(its_root, str) and Path(its_root).resolve() == root.resolve():
         return f"{tool('train')} {command(shown(mine).as_posix())}"
     return next_command(name, root)
 
