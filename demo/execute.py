@@ -1,6 +1,6 @@
 """Run the notebooks from start to end and write what they show into both languages.
 
-Needs nbclient and ipykernel: pip install --no-build-isolation -e .[dev]
+Needs nbclient and ipykernel: pip install --no-build-isolation -e ".[dev]"
 
 Examples:
     python demo/execute.py

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
-gradio = pytest.importorskip("gradio", reason="the web app needs: pip install -e .[demo]")
+gradio = pytest.importorskip("gradio", reason='the web app needs: pip install -e ".[demo]"')
 
 from app_server import Server, png
 from clips import numbered, write_clip
@@ -464,7 +464,7 @@ def test_missing_gradio_gets_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setattr(app.tempfile, "tempdir", None)
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(OSError, match=r"pip install -e \.\[demo\]"):
+    with pytest.raises(OSError, match=r'pip install -e "\.\[demo\]"'):
         app.import_gradio(tmp_path)
 
 
