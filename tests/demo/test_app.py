@@ -264,6 +264,13 @@ def test_calls_that_the_page_would_never_make_get_a_sentence(visitor, server, ph
     assert "Traceback" not in server.tool.text
 
 
+def test_what_the_app_knows_nothing_of_gets_a_sentence(visitor, server):
+    for path in ("queue/data?session_hash=nobody", "call/picture/nobody"):
+        answer = visitor.http.get(f"/gradio_api/{path}")
+        assert answer.status_code == 200 and "knows no such request; reload" in answer.text
+    assert "Traceback" not in server.tool.text
+
+
 def test_other_files_are_neither_shown_nor_read(visitor, places, server):
     secret = places / "runs" / "tiny" / "latest.pth"
     own = next(iter(server.folder.glob("mmgen_ext_app_*")))
