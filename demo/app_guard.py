@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -17,6 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEGABYTE = 2**20  # as browsers and gradio count
+HELD = 4096 * MEGABYTE  # of uploads and results of everybody, beyond which no upload is taken
 MESSAGE = MEGABYTE  # bytes of a request that is no upload
 DRAINED = 2_000_000_000  # bytes of a refused upload that are still read, so that the answer arrives
 # What gradio says in the stream of a session or request that it does not know, and what we say.
@@ -125,6 +127,10 @@ class Guard:
         if length.isdigit() and int(length) > limit:
             await _drain(receive)
             await PlainTextResponse(too_large, 413)(scope, receive, send)
+        elif upload and _size_of(self._folder) > HELD:
+            await _drain(receive)
+            full = f"The {HELD // MEGABYTE} MB for all uploads and results are full; try later."
+            await PlainTextResponse(full, 507)(scope, receive, send)
         elif upload:
             await self._app(scope, _counted(receive, limit), send)
         else:
@@ -145,6 +151,14 @@ class Guard:
         except (ValueError, RecursionError):
             return "A request is not JSON."
         return None
+
+
+def _size_of(folder: str) -> int:
+    total = 0
+    for path in Path(folder).rglob("*"):
+        with contextlib.suppress(OSError):  # It may have been deleted just now.
+            total += path.stat().st_size
+    return total
 
 
 def is_loopback(host: str) -> bool:
