@@ -142,7 +142,7 @@ def import_gradio(folder: Path):
         import gradio
     except ImportError as error:
         raise OSError(
-            f"the web app needs gradio ({error}); install it with: pip install -e .[demo]"
+            f'the web app needs gradio ({error}); install it with: pip install -e ".[demo]"'
         ) from None
     return gradio
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -12,12 +13,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEGABYTE = 2**20  # as browsers and gradio count
+HELD = 4096 * MEGABYTE  # of uploads and results of everybody, beyond which no upload is taken
 MESSAGE = MEGABYTE  # bytes of a request that is no upload
 DRAINED = 2_000_000_000  # bytes of a refused upload that are still read, so that the answer arrives
+# What gradio says in the stream of a session or request that it does not know, and what we say.
+NOT_FOUND, UNKNOWN = b'"404: Not Found"', b'"This app knows no such request; reload the page."'
 # All that the page and gradio_client ask for. gradio has more: proxies, editors, monitoring.
 ALLOWED = {
     "GET": r"/|/(assets|static|svelte|runs)/.+|/(config|theme\.css|favicon\.ico|manifest\.json)/?|"
@@ -72,8 +77,25 @@ class Guard:
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
         elif scope["method"] == "POST":
             await self._post(scope, receive, _with_headers(send), headers)
+        elif re.match(r"/gradio_api/(queue/data|call/)", scope["path"]):
+            await self._stream(scope, receive, _with_headers(send))
         else:
             await self._app(scope, receive, _with_headers(send))
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let gradio tell what goes on; it ends that by a crash where it knows of nothing."""
+
+        async def tell(message: Message) -> None:
+            if "body" in message:
+                message = {**message, "body": message["body"].replace(NOT_FOUND, UNKNOWN)}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tell)
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, HTTPException):
+                raise
+            await send({"type": "http.response.body"})
 
     def _stranger(self, headers: Headers) -> tuple[int, str] | None:
         """Why a request is of another web page, if it is."""
@@ -105,6 +127,10 @@ class Guard:
         if length.isdigit() and int(length) > limit:
             await _drain(receive)
             await PlainTextResponse(too_large, 413)(scope, receive, send)
+        elif upload and _size_of(self._folder) > HELD:
+            await _drain(receive)
+            full = f"The {HELD // MEGABYTE} MB for all uploads and results are full; try later."
+            await PlainTextResponse(full, 507)(scope, receive, send)
         elif upload:
             await self._app(scope, _counted(receive, limit), send)
         else:
@@ -125,6 +151,14 @@ class Guard:
         except (ValueError, RecursionError):
             return "A request is not JSON."
         return None
+
+
+def _size_of(folder: str) -> int:
+    total = 0
+    for path in Path(folder).rglob("*"):
+        with contextlib.suppress(OSError):  # It may have been deleted just now.
+            total += path.stat().st_size
+    return total
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,6 @@
 """Run the notebooks from start to end and write what they show into both languages.
 
-Needs nbclient and ipykernel: pip install --no-build-isolation -e .[dev]
+Needs nbclient and ipykernel: pip install --no-build-isolation -e ".[dev]"
 
 Examples:
     python demo/execute.py
@@ -111,7 +111,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="notebooks (default: all)")
-    for name in parser.parse_args().names or names():
+    chosen = parser.parse_args().names
+    unknown = [name for name in chosen if name not in names()]
+    if unknown:
+        parser.error(f"no notebook {unknown[0]!r}; choose of {', '.join(names())}")
+    for name in chosen or names():
         execute(name)
         print(f"{name}: {(DEMO / f'{name}.ipynb').stat().st_size // 1024} kB", flush=True)
 

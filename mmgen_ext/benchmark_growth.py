@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +16,7 @@ from mmcv import Config
 from prettytable import PrettyTable
 from tqdm import tqdm
 
-from .benchmark_run import measure_run, with_pictures
+from .benchmark_run import measure_run, temporary_folder, with_pictures
 from .config import load_config
 from .files import replacing
 
@@ -62,8 +60,10 @@ def growth(
     plot: str | os.PathLike | None = None,
     device: str = "auto",
     options: Mapping | None = None,
-) -> str:
-    """Seconds and memory of iterations of tools/train.py; memory is that of the first process.
+) -> None:
+    """Print seconds and memory of iterations of tools/train.py; memory is of the first process.
+
+    A table for people, and one line of JSON; of what was measured, if the rest is stopped or fails.
 
     Args:
         config: Config of ours; weights and pictures are random.
@@ -75,20 +75,22 @@ def growth(
         plot: PNG to write.
         device: As for training.
         options: Overrides of the config.
-
-    Returns:
-        A table for people, and one line of JSON.
     """
     cfg = load_config(config, options)
     todo = list(points(sizes, batches, ranks, precisions))
     found: dict[Point, dict | None] = {}
-    # What was measured is shown, if the rest is stopped.
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         for point in tqdm(todo, unit="run"):
             large = too_large(point, found, device)
             found[point] = None if large else _measure(cfg, point, iters, device)
-    if plot:
-        _plot_growth(found, sizes[0], batches[0], Path(plot))
+    finally:
+        if plot and found:
+            _plot_growth(found, sizes[0], batches[0], Path(plot))
+        if found:
+            print(_growth_report(found))
+
+
+def _growth_report(found: Mapping[Point, dict | None]) -> str:
     table = PrettyTable([*Point._fields, "s/iteration", "peak MB"])
     for point, result in found.items():
         shown = (
@@ -100,10 +102,10 @@ def growth(
 
 
 def _measure(cfg: Config, point: Point, iters: int, device: str) -> dict:
-    with tempfile.TemporaryDirectory() as name:
-        changed = with_pictures(cfg, Path(name, "data"), 8, point.size, point.batch)
+    with temporary_folder() as folder:
+        changed = with_pictures(cfg, folder / "data", 8, point.size, point.batch)
         changed.precision = point.precision
-        return measure_run(changed, Path(name), iters, point.ranks, device)
+        return measure_run(changed, folder, iters, point.ranks, device)
 
 
 def too_large(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from prettytable import PrettyTable
 from tqdm import tqdm
 
 from .benchmark_growth import save_plot
-from .benchmark_run import run_python, with_pictures
+from .benchmark_run import run_python, temporary_folder, with_pictures
 from .config import load_config
 from .datasets.loader import build_loader
 from .training.build import build_train_dataset
@@ -64,9 +63,9 @@ def loader(
 def _start_up(cfg: Config, number: int) -> dict:
     """Seconds to build the data set in a new process, the first time and later, and its memory."""
     code = "import sys; from mmgen_ext import benchmark_loader as b; b.start_up(*sys.argv[1:])"
-    with tempfile.TemporaryDirectory() as name:
-        changed = with_pictures(cfg, Path(name, "data"), number // 2, 72, 1)
-        path = Path(name, "config.py")
+    with temporary_folder() as folder:
+        changed = with_pictures(cfg, folder / "data", number // 2, 72, 1)
+        path = folder / "config.py"
         path.write_text(changed.pretty_text, "utf-8")
         first, later = (json.loads(run_python(["-c", code, str(path)])) for _ in range(2))
     return dict(first_s=first["s"], s=later["s"], mb=later["mb"])
@@ -85,8 +84,8 @@ def start_up(config: str) -> None:
 
 def _rates(cfg: Config, workers: Sequence[int], size: int, seconds: float) -> dict[int, list]:
     """Samples per second, decoded each time and from the cache, by the number of workers."""
-    with tempfile.TemporaryDirectory() as name:
-        changed = with_pictures(cfg, Path(name, "data"), 64, size, 1)
+    with temporary_folder() as folder:
+        changed = with_pictures(cfg, folder / "data", 64, size, 1)
         rates: dict[int, list] = {number: [] for number in workers}
         for cache in (False, True):
             changed.data.train.cache = cache

@@ -10,6 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -179,6 +180,20 @@ def run_python(arguments: list[str], threads: int | None = None) -> str:
     if done.returncode:
         raise ValueError(f"a measured process failed: {done.stderr.strip()[-600:]}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that goes, with what is remembered of its pictures, here and in processes."""
+    before = os.environ.copy()
+    # Windows deletes nothing that is open, as cached pixels are.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        os.environ["MMGEN_EXT_CACHE"] = str(Path(name, "cache"))
+        try:
+            yield Path(name)
+        finally:
+            del os.environ["MMGEN_EXT_CACHE"]
+            os.environ |= before
 
 
 def with_pictures(cfg: Config, root: Path, number: int, size: int, batch: int) -> Config:

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
 from mmcv import Config
@@ -27,6 +26,7 @@ from .benchmark_run import (
     device_clock,
     interleaved,
     measure_run,
+    temporary_folder,
     time_networks,
     with_pictures,
 )
@@ -253,10 +253,10 @@ def run_parts(
     cfg: Config, kind: str, size: int, batch: int, iters: int, device: str
 ) -> dict[str, float]:
     """Shares of an iteration of tools/train.py, each of which is logged."""
-    with tempfile.TemporaryDirectory() as name:
-        changed = with_pictures(cfg, Path(name, "data"), 8, size, batch)
+    with temporary_folder() as folder:
+        changed = with_pictures(cfg, folder / "data", 8, size, batch)
         changed.precision = kind
-        return measure_run(changed, Path(name), iters, device=device)["parts"]
+        return measure_run(changed, folder, iters, device=device)["parts"]
 
 
 def count_flops(contender: Contender, data: dict) -> int:

@@ -129,7 +129,7 @@ def _check_arguments(out: Path, opset: int) -> None:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ValueError(
-            "export needs onnx and onnxruntime; install them with: pip install -e .[export]"
+            'export needs onnx and onnxruntime; install them with: pip install -e ".[export]"'
         ) from error
     if out.suffix.lower() != ".onnx":
         raise ValueError(f"{out} ends in {out.suffix!r}; expected .onnx")

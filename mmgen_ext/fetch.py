@@ -6,18 +6,20 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from .checkpoint import file_digest
 from .progress import progress
 
 _TRIES = 5  # in a row without a single new byte
 _TIMEOUT = 60.0  # seconds between two bytes
+_PATIENCE = 1.0  # seconds of waiting for another process about which nothing is said
 _BLOCK = 1 << 15  # also what a broken connection may lose
 
 
@@ -26,11 +28,24 @@ class _Refused(requests.RequestException):
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time work on `path`; the lock of a process that died is free."""
+def locked(path: Path, shown: Path | None = None) -> Iterator[None]:
+    """Let one process at a time work on `path`; the lock of a process that died is free.
+
+    Args:
+        path: File; its lock lies beside it.
+        shown: What those who wait are told that they wait for; None for `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(path.name + ".lock")):
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout:
+        print(f"waiting: another command is making {shown or path}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def fetch(

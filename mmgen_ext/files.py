@@ -26,6 +26,12 @@ def shipped(name: str) -> Path:
     return inside if inside.is_dir() else package.parent / name
 
 
+def tool(name: str) -> str:
+    """How one types a command line of ours: in a checkout it is a file, else the package's."""
+    in_checkout = shipped("tools").parent != Path(__file__).resolve().parent
+    return f"python tools/{name}.py" if in_checkout else f"python -m mmgen_ext {name}"
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`, moved there on success; otherwise leave nothing behind."""

@@ -1,6 +1,7 @@
 """The measurement of training steps: the same work for all, and figures that can be read."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -110,6 +111,20 @@ def test_growth_measures_real_runs_of_two_processes(tool, tiny_config, tmp_path)
     assert read_image(plot).shape[1] > 500
 
 
+def test_a_stopped_growth_shows_what_was_measured_and_ends_as_interrupted(
+    tool, tiny_config, monkeypatch
+):
+    def measure(cfg, point, *args):
+        if point.size == 64:
+            raise KeyboardInterrupt
+        return dict(s=1.0, mb=200)
+
+    monkeypatch.setattr(benchmark_growth, "_measure", measure)
+    result = tool("benchmark", "growth", tiny_config, "--sizes", 32, 64, "--ranks", 1)
+    assert result.code == 130 and "interrupted" in result.err
+    assert [run["size"] for run in json.loads(result.out.splitlines()[-1])["runs"]] == [32]
+
+
 def test_each_size_is_measured_with_one_batch_and_each_batch_at_one_size():
     found = list(benchmark_growth.points((128, 64), (1, 2), (1,), ("fp32",)))
     assert [(p.size, p.batch) for p in found] == [(64, 1), (128, 1), (128, 2)]
@@ -129,7 +144,8 @@ def test_runs_that_would_not_fit_are_left_out():
     assert too_large(benchmark_growth.Point("fp32", 2, 128, 2), two, "cpu", free=16000 * 2**20)
 
 
-def test_loader_says_how_a_data_set_costs_at_the_start(tool, tiny_config, tmp_path):
+def test_loader_says_how_a_data_set_costs_at_the_start(tool, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMGEN_EXT_CACHE", str(tmp_path / "cache"))
     plot = tmp_path / "loader.png"
     options = ["--images", 40, "--workers", 0, 1, "--seconds", 0.1, "--sizes", 32]
     result = tool("benchmark", "loader", tiny_config, *options, "--plot", plot)
@@ -138,3 +154,5 @@ def test_loader_says_how_a_data_set_costs_at_the_start(tool, tiny_config, tmp_pa
     assert min(found["start"]["40"]["first_s"], found["start"]["40"]["s"]) > 0
     assert all(rate > 0 for row in found["samples_per_s"].values() for rate in row)
     assert plot.stat().st_size > 1000
+    assert not (tmp_path / "cache").exists()  # Pictures that are gone are not remembered.
+    assert os.environ["MMGEN_EXT_CACHE"] == str(tmp_path / "cache")

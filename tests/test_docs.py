@@ -90,6 +90,15 @@ def test_links_and_pictures_lead_somewhere(page):
 # Commands -----------------------------------------------------------------------------------------
 
 
+def test_brackets_are_quoted_for_every_shell():
+    """The default shell of macOS looks for files of that name otherwise."""
+    folders = ("docs", "demo", "mmgen_ext", "tools")
+    files = [p for folder in folders for p in (ROOT / folder).rglob("*.*")] + [*ROOT.glob("*.md")]
+    texts = [p for p in files if p.suffix in (".md", ".py", ".ipynb")]
+    bare = re.compile(r"""pip install[^"'`\n]* \.\[""")
+    assert not {name_of(p): found for p in texts if (found := bare.findall(pages.read(p)))}
+
+
 @EACH
 def test_what_a_command_writes_does_not_dirty_the_checkout(page):
     written = re.compile(r"(?:--out |(?:publish|export|convert)\.py \S+ \S+ |> )([\w/\\.]+)")

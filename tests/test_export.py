@@ -166,7 +166,7 @@ def test_network_that_onnx_cannot_express_gets_a_sentence(tiny, tmp_path, monkey
 
 def test_missing_onnx_is_answered_with_the_extra(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ValueError, match=r"pip install -e \.\[export\]"):
+    with pytest.raises(ValueError, match=r'pip install -e "\.\[export\]"'):
         export_onnx(None, tiny, tmp_path / "x.onnx")
 
 

@@ -280,6 +280,14 @@ def test_outputs_that_name_the_machine_are_refused(execute):
     assert tuple(execute.names()) == NAMES
 
 
+def test_an_unknown_notebook_is_answered_with_the_names(execute, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["execute.py", "02_translate.ipynb"])
+    with pytest.raises(SystemExit, match="2"):
+        execute.main()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"no notebook '02_translate.ipynb'; choose of {', '.join(NAMES)}")
+
+
 def test_a_table_keeps_its_width_without_the_kernels_release(execute, monkeypatch):
     monkeypatch.setattr("platform.release", lambda: "6.1-x")
     assert execute.without_machine("| Linux-6.1-x-x86_64 |") == "| Linux-x86_64       |"

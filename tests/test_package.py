@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -91,7 +92,7 @@ def test_installed_package_lists_and_runs_its_commands(installed):
     assert "\nerror: " in missing.stderr and "nowhere" in missing.stderr.splitlines()[-1]
 
 
-def test_installed_package_writes_a_config_that_can_be_read(installed, tmp_path, photos):
+def test_in_an_installed_package_what_it_says_to_type_next_works(installed, tmp_path, photos):
     for name, photo in zip("ab", ("coffee", "rocket"), strict=True):
         (tmp_path / name).mkdir()
         for i in range(2):
@@ -100,8 +101,16 @@ def test_installed_package_writes_a_config_that_can_be_read(installed, tmp_path,
     folders = (tmp_path / "a", tmp_path / "b", tmp_path / "wheel set")
     made = run(installed, "prepare_data", "own", *folders)
     assert made.returncode == 0, made.stderr
-    config = installed / "mmgen_ext" / "configs" / "cyclegan" / "wheel set.py"
+    assert not list(installed.rglob("wheel set.py"))
+    config = installed.parent / "configs" / "cyclegan" / "wheel set.py"
     assert load_config(config).data_root == (tmp_path / "wheel set").as_posix()
+    last = made.stdout.splitlines()[-1]
+    python, *words = shlex.split(last.removeprefix("Train:"))
+    assert [python, *words[:3]] == ["python", "-m", "mmgen_ext", "train"]
+    tried = run(installed, *words[2:], "--dry-run", "--cfg-options", "data_root=nowhere")
+    assert tried.returncode == 1 and "python -m mmgen_ext prepare_data own" in tried.stderr
+    checked = run(installed, "prepare_data", "check", folders[2], "--out", tmp_path / "x.png")
+    assert last.removeprefix("Train:").strip() == checked.stdout.splitlines()[-1][len("Train: ") :]
 
 
 def test_source_distribution_builds_what_the_checkout_builds(source):

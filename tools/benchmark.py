@@ -81,10 +81,10 @@ def main() -> None:
             print(benchmark_train.step(args.config, size, args.batch, args.rounds, args.device,
                                        args.cfg_options))  # fmt: skip
     elif args.what == "growth":
-        print(benchmark_growth.growth(
+        benchmark_growth.growth(
             args.config, args.sizes or [128, 64, 256, 512], args.batches, args.ranks,
             iters=args.rounds, plot=args.plot, device=args.device, options=args.cfg_options,
-        ))  # fmt: skip
+        )  # fmt: skip
     elif args.what == "loader":
         print(benchmark_loader.loader(
             args.config, args.images, args.workers, (args.sizes or [256])[0], args.seconds,

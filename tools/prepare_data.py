@@ -16,17 +16,23 @@ when the same command is given again.
 import argparse
 import glob
 import os
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT
 if (ROOT / "mmgen_ext").is_dir():  # a checkout
+    PACKAGE = ROOT / "mmgen_ext"
     sys.path.insert(0, str(ROOT))
 
 CONFIGS = ROOT / "configs" / "cyclegan"
-CHECK = ("python", "tools/prepare_data.py", "check")
+# Configs of one's own: beside ours, but never in an installed package.
+OWN = Path("configs", "cyclegan") if PACKAGE == ROOT else CONFIGS
+# This file alone: all that the package imports takes seconds.
+tool = runpy.run_path(str(PACKAGE / "files.py"))["tool"]
 RAW = argparse.RawDescriptionHelpFormatter
 
 
@@ -65,6 +71,7 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
     demo = commands.add_parser("demo", help="make the demo's data set, without a network")
     demo.add_argument("--out", type=Path, metavar="DIR", default=Path("data", "demo"),
                       help="folder to make (default: data/demo)")  # fmt: skip
+    demo.add_argument("--overwrite", action="store_true", help="replace what is there")
     if not arguments:
         parser.error("a name or a command is missing; -h shows them")
     if arguments[0] not in (*commands.choices, "-h", "--help"):
@@ -143,9 +150,10 @@ def next_command(name: str, root: Path) -> str:
     )
     options = [] if configs and root == Path("data", name) else [f"data_root={root.as_posix()}"]
     options += [] if configs else ["domains=a,b", "model.default_domain=b"]
-    words = ["python", "tools/train.py", config.relative_to(ROOT).as_posix()]
+    words = [config.relative_to(ROOT).as_posix()]
     words += [] if configs else ["--work-dir", f"work_dirs/{name}"]
-    return command(*words, *(["--cfg-options", *options] if options else []))
+    words += ["--cfg-options", *options] if options else []
+    return f"{tool('train')} {command(*words)}"
 
 
 def train_command(root: Path) -> str:
@@ -153,9 +161,14 @@ def train_command(root: Path) -> str:
     from mmgen_ext.config import load_config
 
     name = root.resolve().name
-    mine = CONFIGS / f"{name}.py"
-    if mine.is_file() and Path(load_config(mine).data_root).resolve() == root.resolve():
-        return command("python", "tools/train.py", mine.relative_to(ROOT).as_posix())
+    mine = OWN / f"{name}.py"
+    try:
+        its_root = load_config(mine).get("data_root") if mine.is_file() else None
+    except ValueError as error:  # It may be of another set.
+        print(f"note: {error}", file=sys.stderr)
+        its_root = None
+    if isinstance(its_root, str) and Path(its_root).resolve() == root.resolve():
+        return f"{tool('train')} {command(shown(mine).as_posix())}"
     return next_command(name, root)
 
 
@@ -165,9 +178,15 @@ def show(root: Path, name: str, first: str, notes: list[str] = ()) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"data_root: {root.as_posix()}")
-    print(f"Look at it: {command(*CHECK, root.as_posix())}")
+    print(f"Look at it: {tool('prepare_data')} check {command(root.as_posix())}")
     print(f"Train:      {next_command(name, root)}")
     return 0
+
+
+def shown(path: Path) -> Path:
+    """A path as it is typed here: whole where it leads out of the current folder."""
+    path, here = path.resolve(), Path.cwd()
+    return path.relative_to(here) if here in path.parents else path
 
 
 def holds(counts: dict[str, int]) -> str:
@@ -189,17 +208,15 @@ def own(args: argparse.Namespace) -> int:
     """Make a data set of one's own."""
     from mmgen_ext.prepare.own import Choices, make_own
 
-    config = args.config or CONFIGS / f"{args.out.resolve().name}.py"
+    config = args.config or OWN / f"{args.out.resolve().name}.py"
     names = ("test", "seed", "size", "every", "link", "skip_broken", "overwrite", "small")
     choices = Choices(**{name: getattr(args, name) for name in names})
     made = make_own([args.a, args.b], args.out, config, args.names, choices)
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
-    shown = config.resolve()
-    shown = shown.relative_to(ROOT) if ROOT in shown.parents and Path.cwd() == ROOT else shown
-    print(f"{args.out}: {holds(made.counts)}\nconfig: {shown}")
-    print(f"Look at it: {command(*CHECK, args.out.as_posix())}")
-    print(f"Train:      {command('python', 'tools/train.py', shown.as_posix())}")
+    print(f"{args.out}: {holds(made.counts)}\nconfig: {shown(config)}")
+    print(f"Look at it: {tool('prepare_data')} check {command(args.out.as_posix())}")
+    print(f"Train:      {tool('train')} {command(shown(config).as_posix())}")
     return 0
 
 
@@ -211,11 +228,11 @@ def check(args: argparse.Namespace) -> int:
     report = check_set(args.path, out)
     print(report.text)
     if not report.usable:
-        print(f"Then look again: {command(*CHECK, args.path.as_posix())}")
+        print(f"Then look again: {tool('prepare_data')} check {command(args.path.as_posix())}")
         return 1
     if report.root is None:
-        words = (*CHECK[:2], "own", args.path.as_posix(), "OTHER_FOLDER", "data/mine")
-        print(f"Make a set of it and another folder: {command(*words)}")
+        words = command("own", args.path.as_posix(), "OTHER_FOLDER", "data/mine")
+        print(f"Make a set of it and another folder: {tool('prepare_data')} {words}")
     else:
         print(f"Train: {train_command(report.root)}")
     return 0
@@ -224,9 +241,12 @@ def check(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     """Make the demo's data set."""
     from mmgen_ext.datasets.demo import make_demo_dataset
-    from mmgen_ext.prepare.place import counts_of
+    from mmgen_ext.prepare.place import check_free, counts_of, new_folder, only_one
 
-    make_demo_dataset(args.out)
+    with only_one(args.out):
+        check_free(args.out, args.overwrite)
+        with new_folder(args.out) as part:
+            make_demo_dataset(part)
     return show(args.out, "demo", f"demo is prepared: {holds(counts_of(args.out))}")
 
 

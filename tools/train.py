@@ -14,6 +14,7 @@ if (ROOT / "mmgen_ext").is_dir():  # a checkout
 
 from mmgen_ext import cli
 from mmgen_ext.config import load_config
+from mmgen_ext.files import tool
 from mmgen_ext.training.dry_run import dry_run
 from mmgen_ext.training.launchers import LAUNCHERS
 from mmgen_ext.training.signals import Interrupted
@@ -58,8 +59,8 @@ def main() -> int:
         print(f"done: {runner.work_dir}")
         if Path(runner.work_dir, "report.html").is_file():
             print(f"Look:      {Path(runner.work_dir, 'report.html')}")
-        print(f"Measure:   {cli.command('python', 'tools/evaluate.py', 'auto', latest)}")
-        print(f"Translate: {cli.command('python', 'tools/translate.py', 'auto', latest)} PICTURES")
+        print(f"Measure:   {tool('evaluate')} {cli.command('auto', latest)}")
+        print(f"Translate: {tool('translate')} {cli.command('auto', latest)} PICTURES")
     return 0
 
 

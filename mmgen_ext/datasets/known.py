@@ -6,6 +6,8 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import tool
+
 _AUTHORS = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 # The host of the MMGeneration tutorial, for the painters.
 _TUTORIAL = "https://zihao-openmmlab.obs.cn-east-3.myhuaweicloud.com/20220322-mmgeneration/dataset/"
@@ -58,7 +60,7 @@ _PAINTERS = ("monet2photo", "vangogh2photo", "cezanne2photo", "ukiyoe2photo")
 _NOTES = {
     "cityscapes": "The licence of Cityscapes forbids passing it on: the authors may have taken it "
     "down. Get gtFine and leftImg8bit from https://www.cityscapes-dataset.com and make the set of "
-    "your two folders with: python tools/prepare_data.py own STREETS LABELS data/cityscapes"
+    f"your two folders with: {tool('prepare_data')} own STREETS LABELS data/cityscapes"
 }
 
 
@@ -81,7 +83,7 @@ def how_to_get(root: Path) -> str | None:
     if root.name not in (*KNOWN, "demo"):
         return None
     out = "" if root == Path("data", root.name) else f" --out {root}"
-    return f"python tools/prepare_data.py {root.name}{out}"
+    return f"{tool('prepare_data')} {root.name}{out}"
 
 
 def suggest(name: str) -> str:

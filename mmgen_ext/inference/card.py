@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 
+from ..files import tool
 from .weights import Trained
 
 LIMITS = """\
@@ -28,7 +29,7 @@ def model_card(trained: Trained, to: str, file: Path, checkpoint: Path) -> str:
         checkpoint: Where it was published from; figures of `metrics.json` beside it are told.
     """
     cfg, source = trained.cfg, _source(trained, to)
-    call = f"python tools/translate.py auto {file.name} PICTURES"
+    call = f"{tool('translate')} auto {file.name} PICTURES"
     parts = {
         f"{source} to {to}": f"A {_kind(cfg.model)} generator. To use it: `{call}`",
         "Training": _list(_training(trained)),

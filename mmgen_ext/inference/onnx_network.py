@@ -139,7 +139,7 @@ def _open(path: Path, device: str, threads: int | None):
         import onnxruntime
     except ImportError as error:
         raise ValueError(
-            "an .onnx file needs onnxruntime; install it with: pip install -e .[export]"
+            'an .onnx file needs onnxruntime; install it with: pip install -e ".[export]"'
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()

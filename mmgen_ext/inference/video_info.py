@@ -62,7 +62,7 @@ def load_av():
     try:
         import av
     except ImportError:
-        raise ValueError("video needs PyAV; install it with: pip install -e .[video]") from None
+        raise ValueError('video needs PyAV; install it with: pip install -e ".[video]"') from None
     return av
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from ..datasets.images import IMAGE_SUFFIXES
+from ..files import tool
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in "123456789")}
 _PHASES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -17,9 +18,7 @@ _PHASE = "|".join(sorted(_PHASES, key=len, reverse=True))
 # trainA, train_A, train/A or A/train.
 _FOLDERS = re.compile(rf"({_PHASE})[ _-]?([ab])|({_PHASE})/([ab])|([ab])/({_PHASE})", re.IGNORECASE)
 NEEDED = ("trainA", "trainB")
-OWN_HINT = (
-    "two folders of pictures become a set by: python tools/prepare_data.py own A_DIR B_DIR OUT"
-)
+OWN_HINT = f"two folders of pictures become a set by: {tool('prepare_data')} own A_DIR B_DIR OUT"
 
 
 def safe_path(name: str) -> PurePosixPath:

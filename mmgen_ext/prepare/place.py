@@ -54,7 +54,7 @@ def only_one(path: Path) -> Iterator[None]:
     """Let one process at a time make the folder `path`; what killed ones left is tidied up."""
     target = path.resolve()
     name = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
-    with locked(cache_dir() / f"prepare-{name}"):
+    with locked(cache_dir() / f"prepare-{name}", path):
         _put_back(target)
         rests = re.compile(rf"\.{re.escape(target.name)}\.(\d+|old)\.part")
         for rest in target.parent.glob(".*.part"):

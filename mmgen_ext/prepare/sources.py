@@ -93,6 +93,6 @@ def _load_heic() -> None:
         import pillow_heif
     except ImportError:
         raise ValueError(
-            "HEIC pictures need pillow-heif; install it with: pip install -e .[heic]"
+            'HEIC pictures need pillow-heif; install it with: pip install -e ".[heic]"'
         ) from None
     pillow_heif.register_heif_opener()

@@ -15,7 +15,7 @@ from mmcv import Config
 from mmcv.utils import get_logger
 
 from ..config import config_text, plain_data
-from ..files import remove_rests, replacing
+from ..files import remove_rests, replacing, tool
 from ..words import counted
 from .distributed import rank
 
@@ -102,7 +102,7 @@ def check_same_config(cfg: Config, before: Mapping, checkpoint: Path, name: str)
             + "\n".join(lines)
             + f"\n1. To keep both, train in another folder: --work-dir {folder}_2\n"
             f"   (and to go on there from this run's state: --resume {checkpoint})\n"
-            f"2. To continue that run, take its config: python tools/train.py "
+            f"2. To continue that run, take its config: {tool('train')} "
             f"{folder / name} --resume auto"
         )
 

@@ -1,5 +1,6 @@
 """The web app, asked by HTTP: what it makes, what it refuses, and who may ask."""
 
+import asyncio
 import io
 import json
 import os
@@ -18,11 +19,13 @@ import psutil
 import pytest
 from PIL import Image
 
-gradio = pytest.importorskip("gradio", reason="the web app needs: pip install -e .[demo]")
+gradio = pytest.importorskip("gradio", reason='the web app needs: pip install -e ".[demo]"')
 
+import httpx
 from app_server import Server, png
 from clips import numbered, write_clip
 from processes import ROOT, Tool
+from starlette.responses import PlainTextResponse
 
 from mmgen_ext.inference.publish import publish
 from mmgen_ext.inference.translator import Translator
@@ -264,6 +267,13 @@ def test_calls_that_the_page_would_never_make_get_a_sentence(visitor, server, ph
     assert "Traceback" not in server.tool.text
 
 
+def test_what_the_app_knows_nothing_of_gets_a_sentence(visitor, server):
+    for path in ("queue/data?session_hash=nobody", "call/picture/nobody"):
+        answer = visitor.http.get(f"/gradio_api/{path}")
+        assert answer.status_code == 200 and "knows no such request; reload" in answer.text
+    assert "Traceback" not in server.tool.text
+
+
 def test_other_files_are_neither_shown_nor_read(visitor, places, server):
     secret = places / "runs" / "tiny" / "latest.pth"
     own = next(iter(server.folder.glob("mmgen_ext_app_*")))
@@ -310,6 +320,25 @@ def test_300_megabytes_are_refused_and_so_are_large_messages(visitor, server):
     answer = visitor.http.post("/gradio_api/call/models", json=dict(data=["x" * 3_000_000]))
     assert answer.status_code == 413
     assert len(server.kept()) == before
+
+
+def test_no_upload_is_taken_when_all_of_them_are_too_much(tmp_path, monkeypatch):
+    import app_guard
+
+    async def upload():
+        app = app_guard.Guard(PlainTextResponse("taken"), "localhost", tmp_path, 10)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            answer = await http.post("/gradio_api/upload", content=b"x" * 9)
+        return answer.status_code, answer.text
+
+    monkeypatch.setattr(app_guard, "HELD", app_guard.MEGABYTE + 9000)
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "film").write_bytes(bytes(app_guard.MEGABYTE))
+    assert asyncio.run(upload()) == (200, "taken")
+    (tmp_path / "user" / "other").write_bytes(bytes(9001))
+    status, text = asyncio.run(upload())
+    assert status == 507 and text == "The 1 MB for all uploads and results are full; try later."
 
 
 def test_200_requests_of_20_users_come_back_each_to_its_own(server, places):
@@ -464,7 +493,7 @@ def test_missing_gradio_gets_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setattr(app.tempfile, "tempdir", None)
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(OSError, match=r"pip install -e \.\[demo\]"):
+    with pytest.raises(OSError, match=r'pip install -e "\.\[demo\]"'):
         app.import_gradio(tmp_path)
 
 

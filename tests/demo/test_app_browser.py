@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("gradio", reason="the web app needs: pip install -e .[demo]")
-pytest.importorskip("playwright", reason="the browser test needs: pip install -e .[dev]")
+pytest.importorskip("gradio", reason='the web app needs: pip install -e ".[demo]"')
+pytest.importorskip("playwright", reason='the browser test needs: pip install -e ".[dev]"')
 
 from app_server import Server, png
 from clips import numbered, write_clip

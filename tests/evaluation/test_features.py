@@ -136,7 +136,7 @@ def test_unknown_extractors_are_named():
 
 def test_missing_packages_say_which_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch_fidelity", None)
-    with pytest.raises(ValueError, match=r"pip install -e \.\[eval\]"):
+    with pytest.raises(ValueError, match=r'pip install -e "\.\[eval\]"'):
         Extractor("lite0")
 
 

@@ -166,5 +166,5 @@ def test_missing_file_and_missing_onnxruntime_get_sentences(exported, tmp_path, 
     with pytest.raises(FileNotFoundError, match=r"no ONNX file .*no\.onnx"):
         load_onnx(tmp_path / "no.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ValueError, match=r"needs onnxruntime; .*pip install -e \.\[export\]"):
+    with pytest.raises(ValueError, match=r'needs onnxruntime; .*pip install -e "\.\[export\]"'):
         load_onnx(exported / "network.onnx")

@@ -573,7 +573,7 @@ def test_a_target_that_cannot_be_written_is_one_sentence(plain, tmp_path):
 
 def test_missing_pyav_names_the_extra(plain, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ValueError, match=r"pip install -e \.\[video\]"):
+    with pytest.raises(ValueError, match=r'pip install -e "\.\[video\]"'):
         translate_video(Identity(), plain, tmp_path / "out.mp4")
 
 

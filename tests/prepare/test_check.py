@@ -149,7 +149,9 @@ def test_the_command_ends_with_the_next_one(root, tmp_path, tool):
     assert last_line(known).startswith("Then look again: python tools/prepare_data.py check ")
 
 
-def test_the_next_command_trains_with_the_config_that_own_has_written(tmp_path, monkeypatch):
+def test_the_next_command_trains_with_the_config_that_own_has_written(
+    tmp_path, monkeypatch, capsys
+):
     spec = importlib.util.spec_from_file_location("it", ROOT / "tools" / "prepare_data.py")
     prepare_data = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(prepare_data)
@@ -160,8 +162,14 @@ def test_the_next_command_trains_with_the_config_that_own_has_written(tmp_path, 
         shutil.copy(config, configs)
     monkeypatch.setattr(prepare_data, "ROOT", tmp_path)
     monkeypatch.setattr(prepare_data, "CONFIGS", configs)
+    monkeypatch.setattr(prepare_data, "OWN", configs)
     monkeypatch.chdir(tmp_path)
     found = prepare_data.train_command(Path("data", "mine"))
     assert found == "python tools/train.py configs/cyclegan/mine.py"
     # Another set of the same name is not what the config trains on.
     assert "data_root=other/mine" in prepare_data.train_command(Path("other", "mine"))
+    for text, said in (("data_root = (", "cannot read config"), ("x = 1", "")):
+        (configs / "mine.py").write_text(text, "utf-8")
+        assert "data_root=data/mine" in prepare_data.train_command(Path("data", "mine"))
+        noted = capsys.readouterr().err
+        assert said in noted and len(noted.splitlines()) == bool(said)

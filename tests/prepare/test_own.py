@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from mmgen_ext.prepare import fill, leaf_config
 from mmgen_ext.prepare.frames import extract_frames, not_blurred
 from mmgen_ext.prepare.leaf_config import check_names, domain_names
 from mmgen_ext.prepare.own import Choices, make_own, split
+from mmgen_ext.prepare.place import only_one
 
 pillow_heif.register_heif_opener()
 FORMATS = ("png", "jpg", "webp", "avif", "heic", "bmp")
@@ -202,6 +204,24 @@ def test_nothing_is_replaced_unless_asked_and_sources_never(sources, tmp_path):
         make_own([sources[0], sources[0] / "coffee"], tmp_path / "x", tmp_path / "x.py")
 
 
+def test_who_waits_for_another_command_says_so_and_for_what(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mmgen_ext.fetch._PATIENCE", 0.1)
+
+    def second():
+        with only_one(tmp_path / "mine"):
+            pass
+
+    thread = threading.Thread(target=second)
+    with only_one(tmp_path / "mine"):
+        assert not capsys.readouterr().err
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert capsys.readouterr().err == f"waiting: another command is making {tmp_path / 'mine'}\n"
+
+
 def test_what_is_not_there_or_too_little_is_explained(sources, tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder or video"):
         make([tmp_path / "none", sources[1]], tmp_path)
@@ -220,7 +240,7 @@ def test_what_is_not_there_or_too_little_is_explained(sources, tmp_path):
 
 def test_a_missing_library_for_heic_is_named(sources, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ValueError, match=r"need pillow-heif; install it with: pip install -e"):
+    with pytest.raises(ValueError, match=r'need pillow-heif; .* pip install -e "\.\[heic\]"'):
         make(sources, tmp_path)
 
 
@@ -272,7 +292,7 @@ def test_within_the_repository_a_config_names_its_neighbours(tmp_path, monkeypat
     config = tmp_path / "configs" / "cyclegan" / "mine.py"
     leaf_config.write_leaf(config, ["a", "b"], Path("data/mine"))
     text = config.read_text("utf-8")
-    assert '"../_base_/model.py"' in text and 'data_root = "data/mine"' in text
+    assert '"../_base_/model_default.py"' in text and 'data_root = "data/mine"' in text
     monkeypatch.chdir(tmp_path / "configs")
     leaf_config.write_leaf(config, ["a", "b"], tmp_path / "data" / "mine")
     assert f'data_root = "{(tmp_path / "data" / "mine").as_posix()}"' in config.read_text("utf-8")

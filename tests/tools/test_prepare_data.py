@@ -30,6 +30,19 @@ def test_the_demo_set_is_made_and_its_config_named(small_set, tool):
     assert re.search(r"train\.py configs/\S+_demo\.py --cfg-options 'data_root=.*set'", result.out)
 
 
+def test_the_demo_set_replaces_a_set_only_if_asked_and_nothing_else(small_set, tool, sentence):
+    mine = small_set / "trainA" / "mine.png"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    sentence(tool("prepare_data", "demo", "--out", small_set), "is there already; --overwrite")
+    assert [mine] == [p for p in small_set.rglob("*") if p.is_file()]
+    assert tool("prepare_data", "demo", "--out", small_set, "--overwrite").code == 0
+    assert not mine.exists() and len(list(small_set.glob("trainA/*"))) == 12
+    (small_set / "diary").touch()
+    run = ("prepare_data", "demo", "--out", small_set, "--overwrite")
+    sentence(tool(*run), "holds more than a data set: diary")
+
+
 def test_a_folder_of_ones_own_is_taken_under_a_known_or_another_name(small_set, tool, tmp_path):
     tool("prepare_data", "demo", "--out", small_set)
     result = tool("prepare_data", "maps", "--from", small_set, "--out", tmp_path / "maps")

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-pytest.importorskip("playwright", reason="the browser test needs: pip install -e .[dev]")
+pytest.importorskip("playwright", reason='the browser test needs: pip install -e ".[dev]"')
 
 from playwright.sync_api import expect, sync_playwright
 
