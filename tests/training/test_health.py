@@ -434,9 +434,14 @@ def test_a_discriminator_without_an_opponent_collapses(run):
 def test_a_slow_data_set_starves_the_networks(run, monkeypatch):
     load = UnpairedImageDataset.__getitem__
 
-    def slow(self, sample):
-        time.sleep(0.1)
-        return load(self, sample)
+    last = time.perf_counter()
+
+    def slow(self, sample):  # four times as slow as a step, however busy the machine is
+        nonlocal last
+        time.sleep(max(0.1, 4 * (time.perf_counter() - last)))
+        loaded = load(self, sample)
+        last = time.perf_counter()
+        return loaded
 
     monkeypatch.setattr(UnpairedImageDataset, "__getitem__", slow)
     records, lines = run(*QUICK, "total_iters=16", "checkpoint_config.interval=1")
