@@ -6,6 +6,6 @@ For pictures that stay what they are and look otherwise: the generators make the
 _base_ = "model.py"
 model = dict(
     generator=dict(upsample="resize", global_skip=True),
-    cycle_beta=0.5,  # else nothing moves: what is not changed comes back exactly
+    cycle_beta=0.3,  # else nothing moves: what is not changed comes back exactly
     identity_weight=0.0,  # a third less work; the pictures' own colours are what begins
 )

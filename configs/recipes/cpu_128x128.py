@@ -44,7 +44,7 @@ recipes = {
     "ema_0.99": {"ema.decay": 0.99},
     "beta_0": {"model.cycle_beta": 0.0},
     "beta_0_cycle_2": {"model.cycle_beta": 0.0, "model.cycle_weight": 2.0},
-    "beta_0.3": {"model.cycle_beta": 0.3},
+    "beta_0.5": {"model.cycle_beta": 0.5},
     "beta_1": {"model.cycle_beta": 1.0},
     "identity_0.5": {"model.identity_weight": 0.5},
     "identity_5": {"model.identity_weight": 5.0},
