@@ -108,7 +108,7 @@ def test_a_failing_command_is_shown_with_its_last_lines_and_a_remedy(installer):
     with pytest.raises(bootstrap.Failure) as failure:
         installer.run("-c", code)
     text = str(failure.value)
-    assert f"The command\n    {sys.executable} -c " in text
+    assert f"The command\n    {bootstrap.typed([sys.executable, '-c'])} " in text
     assert "ended with status 1:" in text
     assert "\n    line 39\n    No space left on device\nWhat to do: The disk is full" in text
     assert "line 25\n" not in text.split("ended with")[1]

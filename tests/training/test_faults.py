@@ -68,7 +68,7 @@ def test_torchrun_starts_again_after_a_killed_rank_and_ends_with_the_same_weight
                 assert torchrun.poll() is None and time.monotonic() < end, text[-2000:]
                 time.sleep(0.02)
             listed = subprocess.run(
-                ["ps", "-o", "pid=,args=", "--ppid", str(torchrun.pid)],
+                ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(torchrun.pid)],
                 capture_output=True,
                 text=True,
             ).stdout.splitlines()
