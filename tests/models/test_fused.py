@@ -36,7 +36,7 @@ NETWORKS = {
         base_channels=16, num_blocks=1, norm="none", upsample="subpixel"
     ),
     "blur": lambda: ResnetGenerator(base_channels=8, num_blocks=1, downsample="blur"),
-    "global skip": lambda: ResnetGenerator(base_channels=8, num_blocks=1, global_skip=True),
+    "global skip": lambda: ResnetGenerator(base_channels=8, num_blocks=2, global_skip=True),
     "zeros, no norm": lambda: ResnetGenerator(
         base_channels=8, num_blocks=1, norm="none", padding_mode="zeros"
     ),
@@ -67,6 +67,10 @@ def build(name):
     network = NETWORKS[name]()
     network.init_cfg = dict(type="xavier", gain=1.0)
     network.init_weights()
+    if getattr(network, "global_skip", False):
+        # Begins with 0, which would hide the layers before. Small, so that the biases decide on
+        # which side of 0 it stays: the gradient jumps there, and rounding would choose the side.
+        torch.nn.init.xavier_normal_(network.model[-1].conv.weight, 0.1)
     for parameter in network.parameters():  # biases are not 0, scales not 1
         if parameter.dim() == 1:
             torch.nn.init.normal_(parameter, 0.5, 0.2)
