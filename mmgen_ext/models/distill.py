@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from .few_channels import kernel_of
 from .generators import ResnetGenerator
-from .layers import ConvBlock, init_weights
+from .layers import ConvBlock, check_choice, init_weights
 from .losses import l1_loss
 from .one_sided import OneSided
 
@@ -37,6 +37,8 @@ class Distiller(OneSided):
         discriminator: Config; None for no adversarial loss, as with `gan_loss.loss_weight` 0. The
             pictures of the target domain are needed for that alone.
         gan_loss: Config of the adversarial loss.
+        judge_against: What the discriminator holds for real: pictures of the target domain, 'real',
+            or what the teacher makes, 'teacher', which needs none of them.
         **kwargs: CycleGAN's.
 
     Raises:
@@ -55,12 +57,15 @@ class Distiller(OneSided):
         num_taps: int = 3,
         discriminator: dict | None = None,
         gan_loss: dict | None = None,
+        judge_against: str = "real",
         **kwargs,
     ):
+        check_choice("judge_against", judge_against, ("real", "teacher"))
         super().__init__(generator, discriminator, gan_loss, domains, default_domain, **kwargs)
         target = self._default_domain
         if discriminator is None or not self.gan_loss.loss_weight:
             self.discriminators = nn.ModuleDict()
+        if not self.discriminators or judge_against == "teacher":
             self.real_domains = [self.source]
         self.distill_weight, self.feature_weight = distill_weight, feature_weight
         # In a list, so that it is no part of the model: neither trained, nor wrapped, nor saved.
@@ -130,9 +135,10 @@ class Distiller(OneSided):
         with torch.no_grad():
             wanted, theirs = self._pass(teacher, x, self.taps[1])
         fake, features = self._pass(self.generators[target], x, self.taps[0])
-        fake = fake.float()
+        fake, wanted = fake.float(), wanted.float()
+        real.setdefault(target, wanted)  # for the discriminator, unless the batch has real ones
         # w E[|S(x) - T(x)|]
-        losses = {"distill_loss": l1_loss(fake, wanted.float(), self.distill_weight)}
+        losses = {"distill_loss": l1_loss(fake, wanted, self.distill_weight)}
         if self.adapters:
             losses["feature_loss"] = self.feature_weight * sum(
                 relative_error(adapter(ours).float(), other.float())

@@ -101,9 +101,35 @@ def test_without_an_adversarial_loss_the_source_alone_is_read(run, tmp_path, dat
     assert not [key for key in content["state_dict"] if key.startswith("discriminators")]
 
 
+def test_a_student_judged_against_its_teacher_needs_no_target_pictures(run, tmp_path, data_root):
+    shutil.copytree(data_root / "trainA", tmp_path / "alone" / "trainA")
+    options = [f"data_root={tmp_path / 'alone'}", "data.train.only=a", "total_iters=2"]
+    result = run("judged", "model.judge_against=teacher", *options)
+    assert result.code == 0, result.err[-600:]
+    content = read_checkpoint(tmp_path / "judged" / "latest.pth")
+    assert set(content["optimizer"]) == {"generators", "adapters", "discriminators"}
+
+
+def test_what_the_discriminator_holds_for_real(teacher):
+    judge = dict(type="mmgen_ext.PatchDiscriminator", base_channels=4, num_conv=2)
+    common = dict(teacher=dict(checkpoint=str(teacher)), discriminator=judge)
+    names = ("generators", "adapters", "discriminators")
+    a, b = (torch.rand(1, 3, 32, 32) * 2 - 1 for _ in range(2))
+    for against, expected in (("real", lambda _: b), ("teacher", lambda net: net(a))):
+        student = model(judge_against=against, **common)
+        optimizers = build_optimizers(student, {n: dict(type="Adam", lr=0.0) for n in names})
+        seen = student.train_step(dict(img_a=a, img_b=b), optimizers)
+        real = expected(student._teacher[0]).detach()
+        fake = student.generators["b"](a).detach()
+        with torch.no_grad():
+            loss = student.gan_loss.discriminator_loss(student.discriminators["b"], real, fake, 0)
+        assert torch.allclose(seen["log_vars"]["loss_gan_d_b"], loss, atol=1e-6), against
+
+
 @pytest.mark.parametrize(
     ("option", "words"),
     [
+        ("model.judge_against=me", ["judge_against='me'", "real, teacher"]),
         ("model.teacher.checkpoint=nowhere/t.pth", ["no checkpoint nowhere/t.pth"]),
         ("model.teacher.to=c", ["unknown domain 'c'", "this model makes a, b"]),
         ("optimizer.adapters=None", ["adapters"]),
