@@ -58,6 +58,8 @@ recipes = {
     "r1": {"model.gan_loss.r1_weight": 1.0},
     "augment": {"model.discriminator_augment": "color,translation,cutout"},
     "multiscale": {"model.discriminator.type": "mmgen_ext.MultiscaleDiscriminator"},
+    "no_norm_in_d": {"model.discriminator.norm": "none"},
+    "crop_64": {"data.train.pipeline.2.size": 64},
     "lr_4e-4": {"optimizer.generators.lr": 4e-4, "optimizer.discriminators.lr": 4e-4},
     "ttur": {"optimizer.generators.lr": 1e-4, "optimizer.discriminators.lr": 4e-4},
     "warmup": {"lr_config.warmup": "linear", "lr_config.warmup_iters": 200},
