@@ -136,7 +136,8 @@ class Distiller(OneSided):
             wanted, theirs = self._pass(teacher, x, self.taps[1])
         fake, features = self._pass(self.generators[target], x, self.taps[0])
         fake, wanted = fake.float(), wanted.float()
-        real.setdefault(target, wanted)  # for the discriminator, unless the batch has real ones
+        if self.discriminators:
+            real.setdefault(target, wanted)  # what it holds for real, where none were read
         # w E[|S(x) - T(x)|]
         losses = {"distill_loss": l1_loss(fake, wanted, self.distill_weight)}
         if self.adapters:
