@@ -58,6 +58,15 @@ recipes = {
     "r1": {"model.gan_loss.r1_weight": 1.0},
     "augment": {"model.discriminator_augment": "color,translation,cutout"},
     "multiscale": {"model.discriminator.type": "mmgen_ext.MultiscaleDiscriminator"},
+    "projected": {  # through a network trained on ImageNet
+        "model.discriminator": dict(
+            _delete_=True, type="mmgen_ext.ProjectedDiscriminator", enlarge=2
+        ),
+        "model.gan_loss.gan_type": "hinge",
+        "model.gan_loss.loss_weight": 2.0,
+        "optimizer.discriminators.lr": 1e-3,
+        "data.train.pipeline.2.size": 64,
+    },
     "no_norm_in_d": {"model.discriminator.norm": "none"},
     "crop_64": {"data.train.pipeline.2.size": 64},
     "lr_4e-4": {"optimizer.generators.lr": 4e-4, "optimizer.discriminators.lr": 4e-4},

@@ -8,6 +8,7 @@ from .generators import ResnetGenerator, UnetGenerator
 from .image_pool import ImagePool
 from .losses import GANLoss
 from .mobile import MobileResnetGenerator
+from .projected import ProjectedDiscriminator
 
 __all__ = [
     "CUT",
@@ -19,6 +20,7 @@ __all__ = [
     "MultiscaleDiscriminator",
     "PatchDiscriminator",
     "PixelDiscriminator",
+    "ProjectedDiscriminator",
     "ResnetGenerator",
     "UnetGenerator",
 ]

