@@ -31,6 +31,16 @@ from .training.health.measures import checkerboard
 
 MMGEN = "mmgen"  # the recipe that mmgen's own tools/train.py trains
 MEASURED = 8  # iterations whose median is a recipe's time
+KEYS = (
+    "base",
+    "common",
+    "sets",
+    "recipes",
+    "seeds",
+    "repeated",
+    "minutes",
+    "iterations",
+)  # of a plan
 PICTURES = 24  # of each direction, in which a checkerboard is looked for
 
 
@@ -54,7 +64,9 @@ class Plan:
     The file names `base`, a config; `common`, overrides of it by dotted keys as on the command
     line; `sets`, name to overrides that name domains and data root; `recipes`, name to overrides,
     of which `base` may be another config, or 'mmgen' for that library's own training; `seeds`;
-    `minutes` that each trains; `iterations` after which all are measured as well.
+    `repeated`, the recipes that are trained with all of these, the others with the first alone
+    where nothing else is asked for; `minutes` that each trains; `iterations` after which all are
+    measured as well.
 
     Args:
         path: The file.
@@ -74,7 +86,7 @@ class Plan:
         only: Mapping[str, Sequence | None] | None = None,
     ):
         found = Config.fromfile(str(path))._cfg_dict.to_dict()
-        expected = {"base", "common", "sets", "recipes", "seeds", "minutes", "iterations"}
+        expected = set(KEYS)
         if set(found) != expected:
             got, wanted = (", ".join(sorted(keys)) or "nothing" for keys in (found, expected))
             raise ValueError(f"{path} names {got}; expected {wanted}")
@@ -91,12 +103,14 @@ class Plan:
             for key in ("recipes", "sets")
         )
         self.seeds = only.get("seeds", found["seeds"])
+        self.repeated = self.recipes if "seeds" in only else found["repeated"]
 
     def runs(self) -> Iterator[Run]:
         """All of a seed before the next, so that an unfinished table has something of each."""
         for seed in self.seeds:
+            recipes = [r for r in self.recipes if r in self.repeated or seed == self.seeds[0]]
             for data in self.sets:
-                yield from (Run(recipe, data, seed) for recipe in self.recipes)
+                yield from (Run(recipe, data, seed) for recipe in recipes)
 
     def left(self) -> list[Run]:
         """What is not done yet."""

@@ -13,6 +13,7 @@ base = {base!r}
 common = {{"data.workers_per_gpu": 0, "gallery": None}}
 sets = dict(crops=dict(domains=["a", "b"], data_root={root!r}))
 seeds = [1, 2]
+repeated = ["mmgen", "resize"]
 minutes = 0.005
 iterations = 2
 recipes = {{"mmgen": "mmgen", "resize": {{"model.generator.upsample": "resize"}}, "base": {{}}}}
@@ -103,6 +104,9 @@ def test_what_a_plan_lacks_and_who_is_unknown_is_said(plan, tmp_path):
 
 def test_seeds_take_turns_and_a_mean_has_its_spread(plan, tmp_path):
     runs = list(Plan(plan, tmp_path, tmp_path).runs())
-    assert [run.seed for run in runs] == [1, 1, 1, 2, 2, 2]
+    assert [run.seed for run in runs] == [1, 1, 1, 2, 2]
+    assert [run.recipe for run in runs[3:]] == ["mmgen", "resize"]
+    asked = list(Plan(plan, tmp_path, tmp_path, dict(recipes=["base"], seeds=[2])).runs())
+    assert asked == [Run("base", "crops", 2)]
     assert mean_and_spread([0.1, 0.2]) == "0.150 +-0.050"
     assert mean_and_spread([0.1]) == "0.100"

@@ -2,7 +2,7 @@
 
 Examples:
     python tools/compare_recipes.py configs/recipes/cpu_128x128.py --dry-run
-    python tools/compare_recipes.py configs/recipes/cpu_128x128.py --recipes base deconv --seeds 1
+    python tools/compare_recipes.py configs/recipes/cpu_128x128.py --recipes default blur --seeds 1
     python tools/compare_recipes.py configs/recipes/cpu_128x128.py --table
 """
 

