@@ -31,16 +31,7 @@ from .training.health.measures import checkerboard
 
 MMGEN = "mmgen"  # the recipe that mmgen's own tools/train.py trains
 MEASURED = 8  # iterations whose median is a recipe's time
-KEYS = (
-    "base",
-    "common",
-    "sets",
-    "recipes",
-    "seeds",
-    "repeated",
-    "minutes",
-    "iterations",
-)  # of a plan
+KEYS = {"base", "common", "sets", "recipes", "seeds", "repeated", "minutes", "iterations"}
 PICTURES = 24  # of each direction, in which a checkerboard is looked for
 
 
@@ -86,15 +77,14 @@ class Plan:
         only: Mapping[str, Sequence | None] | None = None,
     ):
         found = Config.fromfile(str(path))._cfg_dict.to_dict()
-        expected = set(KEYS)
-        if set(found) != expected:
-            got, wanted = (", ".join(sorted(keys)) or "nothing" for keys in (found, expected))
+        if set(found) != KEYS:
+            got, wanted = (", ".join(sorted(keys)) or "nothing" for keys in (found, KEYS))
             raise ValueError(f"{path} names {got}; expected {wanted}")
         self.folder, self.work_dir, self.data = Path(path).parent, Path(work_dir), Path(data)
         self.base, self.common = found["base"], found["common"]
         self.minutes, self.iterations = found["minutes"], found["iterations"]
         only = {key: names for key, names in (only or {}).items() if names}
-        for key, names in only.items():
+        for key, names in (*only.items(), ("recipes", found["repeated"])):
             if unknown := [str(name) for name in names if name not in found[key]]:
                 known = ", ".join(map(str, found[key]))
                 raise ValueError(f"no {key} {', '.join(unknown)} in {path}; choose of {known}")

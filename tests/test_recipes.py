@@ -97,6 +97,10 @@ def test_a_stopped_training_goes_on(plan, tmp_path, crops, monkeypatch):
 def test_what_a_plan_lacks_and_who_is_unknown_is_said(plan, tmp_path):
     with pytest.raises(ValueError, match=r"no recipes best in .*; choose of mmgen, resize, base"):
         Plan(plan, tmp_path, tmp_path, dict(recipes=["best"]))
+    text = plan.read_text("utf-8")
+    plan.write_text(text.replace('"mmgen", "resize"]', '"mmgen", "rezise"]'), "utf-8")
+    with pytest.raises(ValueError, match=r"no recipes rezise in .*; choose of mmgen, resize, base"):
+        Plan(plan, tmp_path, tmp_path)
     plan.write_text("base = 'x.py'\n", "utf-8")
     with pytest.raises(ValueError, match="names base; expected base, common, iterations"):
         Plan(plan, tmp_path, tmp_path)
