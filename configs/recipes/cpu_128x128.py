@@ -63,6 +63,7 @@ recipes = {
         ),
         "model.gan_loss.gan_type": "hinge",
         "model.gan_loss.loss_weight": 2.0,
+        "model.cycle_weight": 2.0,
         "optimizer.discriminators.lr": 1e-3,
         "data.train.pipeline.2.size": 64,
     },
