@@ -18,8 +18,9 @@ from mmgen_ext.benchmark_train import Contender, random_batch
 from mmgen_ext.config import load_config
 from mmgen_ext.inference.sizing import peak_memory
 from mmgen_ext.training.memory import estimate_peak
-kind, size, batch = "bf16", 128, 2
-cfg, device = load_config(sys.argv[1]), torch.device("cpu")
+from mmgen_ext.training.speed import has_bf16
+cfg, device, size, batch = load_config(sys.argv[1]), torch.device("cpu"), 128, 2
+kind = "bf16" if has_bf16(device) else "fp32"  # emulated it takes many minutes
 if sys.argv[2] == "measure":
     contender = Contender(kind, cfg, device)
     data = random_batch(cfg, size, batch, device)
