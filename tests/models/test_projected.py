@@ -28,12 +28,13 @@ def pictures(photos):
 
 @pytest.mark.parametrize("name", ["lite0", "lite1"])
 def test_the_network_knows_what_photographs_show(name, photos):
-    network, state = EfficientNetLite(name), read_weights(name)
+    state = read_weights(name)
+    network = EfficientNetLite(name, state)
     head = FrozenConv(state, "_conv_head", "_bn1")
     found = {}
     for picture in ("chelsea", "coffee"):
         rgb = cv2.resize(photos[picture][:, :, ::-1], (240, 240), interpolation=cv2.INTER_AREA)
-        x = torch.from_numpy((rgb / 255 - MEAN) / STD).permute(2, 0, 1)[None].float()
+        x = torch.from_numpy(rgb / 255).permute(2, 0, 1)[None].float()
         scores = head(network(x)[-1]).mean((2, 3)) @ state["_fc.weight"].T + state["_fc.bias"]
         found[picture] = int(scores.argmax())
     assert found == {"chelsea": 285, "coffee": 967}  # a cat, and espresso
@@ -43,7 +44,10 @@ def test_it_is_shown_normalised_rgb_and_judges_what_the_stages_make_of_it(pictur
     network = ProjectedDiscriminator(width=8, stages=(1, 5), enlarge=2).eval()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     x = F.interpolate(pictures.flip(1), scale_factor=2, mode="bilinear")
-    made = network.network(((x + 1) / 2 - mean) / std)
+    made = [network.network.stem(((x + 1) / 2 - mean) / std)]
+    for stage in network.network.stages:
+        made.append(stage(made[-1]))
+    made = made[1:]
     first, fifth = network.features(pictures)
     assert [len(made), *first.shape[1:], *fifth.shape[1:]] == [5, 16, 64, 64, 112, 8, 8]
     for features, stage in ((first, 1), (fifth, 5)):
