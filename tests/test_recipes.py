@@ -27,31 +27,6 @@ def plan(tmp_path, tiny_config, crops):
     return path
 
 
-def test_recipes_of_both_libraries_are_trained_and_compared(tool, plan, tmp_path, crops):
-    arguments = ["--data", crops.parent, "--work-dir", tmp_path / "runs", "--seeds", 1]
-    chosen = [*arguments, "--recipes", "mmgen", "resize"]
-    done = tool("compare_recipes", plan, *chosen)
-    assert done.code == 0, done.err[-600:]
-    for recipe in ("mmgen", "resize"):
-        folder = tmp_path / "runs" / "crops" / recipe / "seed_1"
-        result = json.loads((folder / "result.json").read_text("utf-8"))
-        assert (folder / result["last"]).name == f"iter_{result['total']}.pth"
-        assert result["total"] >= 2 and result["seconds"] > 0
-        for when in ("iterations", "minutes"):
-            assert set(result["figures"][when]) == {"a", "b"}
-        early = result["figures"]["iterations"]["a"]["protocol"]["iteration"]
-        assert early == (1 if recipe == "mmgen" else 2)  # mmgen numbers its last one from 0
-        assert (tmp_path / "runs" / "crops" / f"{recipe}.png").is_file()
-    table = (tmp_path / "runs" / "crops.md").read_text("utf-8")
-    rows = [line.split("|")[1].strip() for line in table.splitlines()]
-    assert rows[0] == "recipe" and rows[2:] == ["untranslated", "mmgen", "resize"]
-
-    again = tool("compare_recipes", plan, *chosen, "--dry-run")
-    assert again.out.startswith("0 runs")
-    more = tool("compare_recipes", plan, *arguments, "--dry-run")
-    assert more.out.splitlines()[0] == "crops base seed 1"
-
-
 CUT = """
 _base_ = {base!r}
 model = dict(type="mmgen_ext.CUT", default_domain="b", num_patches=16, width=8, pool_size=0)
@@ -59,7 +34,7 @@ optimizer = dict(projections=dict(type="Adam", lr=2e-4))
 """
 
 
-def test_a_recipe_of_one_direction_stands_beside_those_of_two(
+def test_recipes_of_both_libraries_and_of_one_direction_are_trained_and_compared(
     tool, plan, tmp_path, tiny_config, crops
 ):
     config = tmp_path / "cut.py"
@@ -68,14 +43,33 @@ def test_a_recipe_of_one_direction_stands_beside_those_of_two(
     text = text.replace('"base": {}', f'"base": {{}}, "cut": {dict(base=str(config))!r}')
     plan.write_text(text, "utf-8")
     work_dir = tmp_path / "runs"
-    options = ["--data", crops.parent, "--work-dir", work_dir, "--seeds", 1]
-    done = tool("compare_recipes", plan, *options, "--recipes", "base", "cut")
+    arguments = ["--data", crops.parent, "--work-dir", work_dir, "--seeds", 1]
+    chosen = [*arguments, "--recipes", "mmgen", "resize", "cut"]
+    done = tool("compare_recipes", plan, *chosen)
     assert done.code == 0, done.err[-600:]
+    for recipe in ("mmgen", "resize", "cut"):
+        folder = work_dir / "crops" / recipe / "seed_1"
+        result = json.loads((folder / "result.json").read_text("utf-8"))
+        assert (folder / result["last"]).name == f"iter_{result['total']}.pth"
+        assert result["total"] >= 2 and result["seconds"] > 0
+        for when in ("iterations", "minutes"):
+            assert set(result["figures"][when]) == ({"b"} if recipe == "cut" else {"a", "b"})
+        early = result["figures"]["iterations"]["b"]["protocol"]["iteration"]
+        assert early == (1 if recipe == "mmgen" else 2)  # mmgen numbers its last one from 0
+        assert (work_dir / "crops" / f"{recipe}.png").is_file()
     lines = (work_dir / "crops.md").read_text("utf-8").splitlines()
-    both, one = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[3:])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [row[0] for row in rows[:1] + rows[2:]] == [
+        *("recipe", "untranslated", "mmgen", "resize", "cut"),
+    ]
+    both, one = rows[-2:]
     assert len(both) == len(one) and all(both)
-    assert one[0] == "cut" and [bool(cell) for cell in one[5:]] == [False] * 4 + [True] * 4
-    assert (work_dir / "crops" / "cut.png").is_file()
+    assert [bool(cell) for cell in one[5:]] == [False] * 4 + [True] * 4
+
+    again = tool("compare_recipes", plan, *chosen, "--dry-run")
+    assert again.out.startswith("0 runs")
+    more = tool("compare_recipes", plan, *arguments, "--dry-run")
+    assert more.out.splitlines()[0] == "crops base seed 1"
 
 
 def test_a_stopped_training_goes_on(plan, tmp_path, crops, monkeypatch):
