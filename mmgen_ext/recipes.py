@@ -28,6 +28,7 @@ from .files import replacing
 from .inference.translator import Translator
 from .pictures import image_to_tensor
 from .training.health.measures import checkerboard
+from .training.signals import signals_noted
 
 MMGEN = "mmgen"  # the recipe that mmgen's own tools/train.py trains
 MEASURED = 8  # iterations whose median is a recipe's time
@@ -228,21 +229,25 @@ def _run_mmgen(plan: Plan, run: Run, folder: Path, changes: Mapping) -> None:
 
 
 def _run(folder: Path, arguments: Sequence[str]) -> None:
-    """Run Python with arguments; what it prints goes to train.log. Ctrl-C stops it in order."""
+    """Run Python with arguments; what it prints goes to train.log. Ctrl-C and SIGTERM pass on."""
     log = folder / "train.log"
     own_group = os.name == "posix"  # so that it hears of Ctrl-C once, from here
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    stopped = []
+
+    def pass_on(number: int) -> None:
+        stopped.append(number)
+        if own_group:
+            process.send_signal(number)
+
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, *arguments], stdout=out, stderr=out, env=environment,
             start_new_session=own_group,
         )  # fmt: skip
-        try:
+        with signals_noted(pass_on):
             failed = process.wait()
-        except KeyboardInterrupt:
-            if own_group:
-                process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
+    if stopped:
+        raise KeyboardInterrupt if stopped[0] == signal.SIGINT else SystemExit(128 + stopped[0])
     if failed:
         raise ValueError(f"a training failed; the end of {log} says why")

@@ -1,10 +1,15 @@
 """Recipes at equal work: trained for real, in order, and measured as tools/evaluate.py does."""
 
 import json
+import os
+import re
+import signal
+import sys
 
 import pytest
+from processes import Tool
 
-from mmgen_ext import recipes
+from mmgen_ext.checkpoint import find_checkpoints, iteration
 from mmgen_ext.recipes import Plan, Run
 from mmgen_ext.recipes_report import mean_and_spread
 
@@ -72,20 +77,28 @@ def test_recipes_of_both_libraries_and_of_one_direction_are_trained_and_compared
     assert more.out.splitlines()[0] == "crops base seed 1"
 
 
-def test_a_stopped_training_goes_on(plan, tmp_path, crops, monkeypatch):
-    """Ctrl-C reaches the training once, which saves; the same command goes on from there."""
-    told = []
-    one = Plan(plan, tmp_path / "runs", crops.parent, dict(recipes=["base"], seeds=[1]))
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_stopped_training_saves_and_the_same_command_goes_on(plan, tmp_path, crops):
+    """Ctrl-C and SIGTERM reach the training once; none is left behind."""
+    plan.write_text(plan.read_text("utf-8").replace("minutes = 0.005", "minutes = 60"), "utf-8")
+    work_dir, log = tmp_path / "runs", tmp_path / "runs" / "crops" / "base" / "seed_1" / "train.log"
+    (work_dir / "speed").mkdir(parents=True)
+    (work_dir / "speed" / "base.json").write_text('{"s": 0.1, "mb": 1}', "utf-8")
+    options = ["--data", crops.parent, "--work-dir", work_dir, "--seeds", 1, "--recipes", "base"]
 
-    def stopped(folder, arguments):
-        told.append(arguments)
-        raise KeyboardInterrupt
+    def iterations():
+        return max(map(iteration, find_checkpoints(log.parent / "run")), default=0)
 
-    monkeypatch.setattr(recipes, "_run", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        recipes.compare(one)
-    assert one.result(Run("base", "crops", 1)) is None
-    assert told[0][-2:] == ["--resume", "auto"]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = iterations()
+        run = Tool("compare_recipes", plan, *options, output=tmp_path / "out")
+        run.wait_for(lambda before=before: iterations() > before)
+        os.kill(run.pid, number)
+        assert run.wait() == 128 + number, run.text[-600:]
+        stopped = re.findall(r"stopped by (\w+) after (\d+) iterations, saved", log.read_text())
+        assert stopped[-1] == (signal.Signals(number).name, str(iterations()))
+    assert len(stopped) == 2 and f"after {stopped[0][1]} iterations" in log.read_text()
+    assert not (log.parent / "result.json").exists()
 
 
 def test_what_a_plan_lacks_and_who_is_unknown_is_said(plan, tmp_path):
