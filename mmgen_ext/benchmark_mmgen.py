@@ -13,7 +13,12 @@ from mmcv import Config
 # Arguments of Python: mmgen's tools/train.py on the stack that `compat` has repaired.
 MMGENS_TRAIN = ("-c", "from mmgen_ext import benchmark_mmgen as b; b.run_mmgens()")
 # Arguments of networks that mmgen has no word for, and what it does.
-ONLY_OURS = {"upsample": "deconv", "downsample": "stride", "global_skip": False}
+ONLY_OURS = {
+    "upsample": "deconv",
+    "downsample": "stride",
+    "global_skip": False,
+    "last_activation": "tanh",
+}
 _NORMS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}
 
 

@@ -79,6 +79,8 @@ class ResnetGenerator(Network):
             pass before every second pixel is taken; see BlurPool. Four times the work there.
         global_skip: The last layer makes not the picture but how far each value goes from the
             input's to white (at 1) or black (at -1). Training begins with the picture itself.
+        last_activation: 'tanh' as in the paper, or 'softsign', x / (1 + |x|): its gradient stays
+            where that of tanh vanishes, so what was painted black or white can be taken back.
         recompute: Keep only the input of each residual block in training, and compute the rest
             again when its gradient is due: less memory for one more forward pass of the blocks.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
@@ -103,6 +105,7 @@ class ResnetGenerator(Network):
         downsample: str = "stride",
         recompute: bool = False,
         global_skip: bool = False,
+        last_activation: str = "tanh",
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -115,6 +118,7 @@ class ResnetGenerator(Network):
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
         check_choice("upsample", upsample, UPSAMPLES)
         check_choice("downsample", downsample, ("stride", "blur"))
+        check_choice("last_activation", last_activation, ("tanh", "softsign"))
         c = base_channels
         ends = dict(kernel_size=7, padding=3, padding_mode=padding_mode)
         scale = dict(kernel_size=3, stride=2, padding=1, norm=norm)
@@ -128,7 +132,7 @@ class ResnetGenerator(Network):
             ),
             ConvBlock(4 * c, 2 * c, upsample=upsample, **scale),
             ConvBlock(2 * c, c, upsample=upsample, **scale),
-            ConvBlock(c, out_channels, activation="tanh", **ends),
+            ConvBlock(c, out_channels, activation=last_activation, **ends),
         )
         self.global_skip = global_skip
         if global_skip:

@@ -17,6 +17,7 @@ ACTIVATIONS = {
     "relu": lambda: nn.ReLU(inplace=True),
     "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
     "tanh": nn.Tanh,
+    "softsign": nn.Softsign,
 }
 
 
@@ -77,7 +78,7 @@ class ConvBlock(nn.Module):
         padding_mode: 'reflect' | 'replicate' | 'zeros'.
         norm: 'instance' | 'instance_affine' (with a learned scale and shift) | 'batch' | 'none'.
             Only batch norm drops the convolution's bias: it has one of its own.
-        activation: 'relu' | 'leaky_relu' (slope 0.2) | 'tanh' | None.
+        activation: 'relu' | 'leaky_relu' (slope 0.2) | 'tanh' | 'softsign' | None.
         activation_first: Activate the input instead of the output, as U-Net's blocks do.
         upsample: None, 'deconv' (transposed convolution), 'resize' (nearest neighbour, then a
             convolution of stride 1), which has no checkerboard by construction

@@ -37,6 +37,9 @@ NETWORKS = {
     ),
     "blur": lambda: ResnetGenerator(base_channels=8, num_blocks=1, downsample="blur"),
     "global skip": lambda: ResnetGenerator(base_channels=8, num_blocks=2, global_skip=True),
+    "softsign": lambda: ResnetGenerator(
+        base_channels=8, num_blocks=2, global_skip=True, last_activation="softsign"
+    ),
     "zeros, no norm": lambda: ResnetGenerator(
         base_channels=8, num_blocks=1, norm="none", padding_mode="zeros"
     ),

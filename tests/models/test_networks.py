@@ -160,6 +160,17 @@ def test_global_skip_begins_with_the_picture_and_learns_its_change(kind):
     assert "skip" in network.state_dict() and "skip" not in kind(base_channels=4).state_dict()
 
 
+@pytest.mark.parametrize("activation", ["tanh", "softsign"])
+def test_what_was_painted_black_can_be_taken_back_with_softsign(activation):
+    network = ResnetGenerator(base_channels=4, global_skip=True, last_activation=activation)
+    with torch.no_grad():
+        network.model[-1].conv.bias.fill_(-20)
+    y = network(torch.zeros(1, 3, 16, 16))
+    y.sum().backward()
+    assert y.min() >= -1 and y.mean() < -0.95
+    assert (network.model[-1].conv.bias.grad.abs().max() > 0.1) == (activation == "softsign")
+
+
 def test_resize_has_no_checkerboard_and_subpixel_begins_with_none_where_deconvolution_has():
     # A constant picture has no edges: what alternates from pixel to pixel comes from upsampling.
     def alternation(upsample):
@@ -282,6 +293,7 @@ def test_unet_says_which_sizes_it_takes():
         ),
         (dict(upsample="bicubic"), "choose one of deconv, resize, subpixel"),
         (dict(downsample="max"), "downsample='max' is not known; choose one of stride, blur"),
+        (dict(last_activation="relu"), "choose one of tanh, softsign"),
         (dict(global_skip=True, in_channels=1), "got in_channels=1, out_channels=3"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
         (dict(num_blocks=-1), "num_blocks=-1 is negative"),
