@@ -65,7 +65,11 @@ recipes = {
     "augment": {"model.discriminator_augment": "color,translation,cutout"},
     "multiscale": {"model.discriminator.type": "mmgen_ext.MultiscaleDiscriminator"},
     "projected": projected,
-    "projected_cycle_2": {**projected, "model.cycle_weight": 2.0},
+    "projected_softsign": {
+        **projected,
+        "model.cycle_weight": 2.0,
+        "model.generator.last_activation": "softsign",
+    },
     "no_norm_in_d": {"model.discriminator.norm": "none"},
     "crop_64": {"data.train.pipeline.2.size": 64},
     "ttur": {"optimizer.generators.lr": 1e-4, "optimizer.discriminators.lr": 4e-4},
