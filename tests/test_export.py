@@ -36,7 +36,10 @@ MODELS = {
         ),
     ),
     "global skip": dict(
-        OURS, generator=dict(type="mmgen_ext.ResnetGenerator", global_skip=True, **TINY)
+        OURS,
+        generator=dict(
+            type="mmgen_ext.ResnetGenerator", global_skip=True, last_activation="softsign", **TINY
+        ),
     ),
     "gray to colour": dict(
         OURS, generator=dict(type="mmgen_ext.ResnetGenerator", in_channels=1, **TINY)
