@@ -2,10 +2,8 @@
 
 _base_ = "cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"
 model = dict(
-    generator=dict(last_activation="softsign"),
     discriminator=dict(_delete_=True, type="mmgen_ext.ProjectedDiscriminator", enlarge=2),
     gan_loss=dict(gan_type="hinge", loss_weight=2.0),
-    cycle_weight=2.0,
 )
 optimizer = dict(discriminators=dict(lr=1e-3))
 train_pipeline = [
