@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
 import os
 import pprint
@@ -45,7 +46,8 @@ def load_config(path: str | os.PathLike, overrides: dict | None = None) -> Confi
         raise ValueError(f"{path} holds weights; expected a config, which is a .py file")
     try:
         cfg = _read(path)
-        cfg.merge_from_dict(overrides or {})
+        # A copy: mmcv takes `_delete_` out of what it merges.
+        cfg.merge_from_dict(copy.deepcopy(overrides or {}))
     except Exception as error:  # a config is code and can raise anything
         raise ValueError(f"cannot read config {path}: {type(error).__name__}: {error}") from error
     for key in ("model", "data", "optimizer"):

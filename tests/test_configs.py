@@ -103,3 +103,9 @@ def test_changing_the_number_of_iterations_changes_nothing_else():
 def test_data_root_on_the_command_line_reaches_the_data_sets():
     cfg = load_config(LEAVES[0], dict(data_root="elsewhere"))
     assert cfg.data.train.data_root == cfg.data.test.data_root == "elsewhere"
+
+
+def test_the_same_overrides_can_be_merged_again():
+    overrides = {"model.discriminator": dict(_delete_=True, type="mmgen_ext.PixelDiscriminator")}
+    first, second = (load_config(LEAVES[0], overrides).model.discriminator for _ in range(2))
+    assert first == second == dict(type="mmgen_ext.PixelDiscriminator")
