@@ -24,11 +24,8 @@ repeated = ["mmgen", "default"]  # what all others are compared with; they have 
 minutes = 12
 iterations = 500
 projected = {  # judged through a network trained on ImageNet
-    "model.discriminator": dict(_delete_=True, type="mmgen_ext.ProjectedDiscriminator", enlarge=2),
-    "model.gan_loss.gan_type": "hinge",
-    "model.gan_loss.loss_weight": 2.0,
-    "optimizer.discriminators.lr": 1e-3,
-    "data.train.pipeline.2.size": 64,
+    "base": "../cyclegan/"
+    "cyclegan_hinge-projected_resnet-resize_in_b1x1_2k_128x128_cpu_monet2photo.py"
 }
 recipes = {
     "mmgen": "mmgen",

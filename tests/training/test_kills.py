@@ -59,12 +59,12 @@ def test_fifty_kills_change_no_bit_and_leave_nothing_half_done(tiny_config, tmp_
         return max((iteration(path) for path in find_checkpoints(tmp_path / "killed")), default=0)
 
     work_dir = tmp_path / "killed"
-    kills, torn = 0, 0
-    while kills < KILLS:
+    torn = 0
+    for kill in range(KILLS):
         before = newest()
-        run = start("killed", kills % 3, 10**6, "--resume", "auto")
+        run = start("killed", kill % 3, 10**6, "--resume", "auto")
         # Some fall anywhere, the start included; most while it trains and writes.
-        if kills % 5:
+        if kill % 5:
             run.wait_for(lambda before=before: newest() > before)
             time.sleep(rng.uniform(0.0, 0.5))
         else:
@@ -75,7 +75,6 @@ def test_fifty_kills_change_no_bit_and_leave_nothing_half_done(tiny_config, tmp_
         except ProcessLookupError:  # before it led a session of its own
             os.kill(run.pid, signal.SIGKILL)
         run.process.join()
-        kills += 1
         torn += len(list(work_dir.rglob("*.part")))
     assert newest() > 30, "the kills fell while nothing was done"
     total = newest() + 5
@@ -101,4 +100,4 @@ def test_fifty_kills_change_no_bit_and_leave_nothing_half_done(tiny_config, tmp_
     names = {path.name for path in work_dir.glob("*.pth")}
     assert names == {*(f"iter_{total - n}.pth" for n in (0, 1, 2)), "latest.pth"}
     assert (work_dir / "latest").read_text() == f"iter_{total}.pth\n"
-    print(f"{kills} kills in {total} iterations, {torn} of them in the middle of a write")
+    print(f"{KILLS} kills in {total} iterations, {torn} of them in the middle of a write")
