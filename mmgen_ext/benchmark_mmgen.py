@@ -93,15 +93,23 @@ def mmgens_model(cfg: Config) -> dict:
 def mmgens_training(cfg: Config, changes: Mapping) -> str:
     """A config of mmgen's own, the paper's CycleGAN, with the data and the size of ours.
 
+    It crops to the size of testing, as it does, and its networks are as wide as our generators.
+
     Args:
-        cfg: Config of ours: domains, data root, sizes of pictures and networks are taken.
+        cfg: Config of ours: domains, data root, sizes of pictures and generators are taken.
         changes: What else is to be different.
     """
     base = files("mmgen") / ".mim" / "configs" / "cyclegan"
     text = (base / "cyclegan_lsgan_resnet_in_facades_b1x1_80k.py").read_text("utf-8")
     text = text.replace("'../_base_", f"'{(base.parent / '_base_').as_posix()}")
-    sizes = {step["type"]: step.get("size") for step in cfg.data.train.pipeline}
-    resized, cropped = sizes["mmgen_ext.Resize"], sizes["mmgen_ext.RandomCrop"]
+    train, test = (
+        {step["type"]: step.get("size") for step in cfg.data[name].pipeline}
+        if name in cfg.data
+        else {}
+        for name in ("train", "test")
+    )
+    resized = train["mmgen_ext.Resize"]
+    cropped = test.get("mmgen_ext.Resize", train["mmgen_ext.RandomCrop"])
     for pattern, value in (
         ("domain_a = 'mask'", f"domain_a = {cfg.model.domains[0]!r}"),
         ("domain_b = 'photo'", f"domain_b = {cfg.model.domains[1]!r}"),
@@ -110,13 +118,11 @@ def mmgens_training(cfg: Config, changes: Mapping) -> str:
         (r"crop_size=\(256, 256\)", f"crop_size=({cropped}, {cropped})"),
     ):
         text = re.sub(pattern, lambda _, value=value: value, text)
-    own = {
-        network: {k: cfg.model[network][k] for k in keys if k in cfg.model[network]}
-        for network, keys in (
-            ("generator", ("base_channels", "num_blocks")),
-            ("discriminator", ("base_channels",)),
-        )
-    }
+    generator = cfg.model.generator
+    own = dict(
+        generator={k: generator[k] for k in ("base_channels", "num_blocks") if k in generator},
+        discriminator={k: generator[k] for k in ("base_channels",) if k in generator},
+    )
     extra = {"evaluation": None, "lr_config": None, **changes}
     lines = [f"{key} = {value!r}" for key, value in extra.items()]
     return "\n".join([text, f"model.update({own!r})", *lines])

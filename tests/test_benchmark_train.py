@@ -7,9 +7,10 @@ import pytest
 import torch
 from mmcv import Config
 from mmgen.models import build_model
+from processes import ROOT
 
 from mmgen_ext import benchmark_growth, benchmark_train
-from mmgen_ext.benchmark_mmgen import mmgens_model
+from mmgen_ext.benchmark_mmgen import mmgens_model, mmgens_training
 from mmgen_ext.benchmark_run import interleaved
 from mmgen_ext.config import load_config
 from mmgen_ext.datasets.images import read_image
@@ -28,6 +29,25 @@ def test_networks_that_mmgen_lacks_are_answered(tiny_config):
     cfg = load_config(tiny_config, {"model.generator.upsample": "resize"})
     with pytest.raises(ValueError, match=r"mmgen has no generator with .*upsample='resize'"):
         mmgens_model(cfg)
+
+
+def test_mmgen_trains_whole_pictures_and_its_own_networks_at_the_size_of_ours(tmp_path):
+    name = "cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"
+    cfg = load_config(ROOT / "configs" / "cyclegan" / name)
+    assert cfg.data.train.pipeline[2].size == 64 and cfg.model.discriminator.get("enlarge") == 2
+    (tmp_path / "mmgen.py").write_text(mmgens_training(cfg, dict(total_iters=7)), "utf-8")
+    theirs = Config.fromfile(str(tmp_path / "mmgen.py"))
+    sizes = {
+        key: value
+        for step in theirs.data.train.pipeline
+        for key, value in step.items()
+        if key in ("scale", "crop_size") and step.type != "Flip"
+    }
+    assert sizes == dict(scale=(143, 143), crop_size=(128, 128))
+    networks = [theirs.model.generator, theirs.model.discriminator]
+    assert [network.type for network in networks] == ["ResnetGenerator", "PatchDiscriminator"]
+    assert [network.base_channels for network in networks] == [32, 32]
+    assert theirs.model.generator.num_blocks == 6 and theirs.total_iters == 7
 
 
 def test_step_prints_a_table_and_json(tool, tiny_config):

@@ -3,7 +3,7 @@
 _base_ = [
     "../_base_/model_default.py",
     "../_base_/data.py",
-    "../_base_/schedule.py",
+    "../_base_/schedule_default.py",
     "../_base_/runtime.py",
 ]
 domains = ["horse", "zebra"]  # trainA, trainB

@@ -1,9 +1,11 @@
 """The paper's recipe for cezanne2photo, all in float32: what mmgen's trained weights fit."""
 
-_base_ = "cyclegan_lsgan_resnet_in_b1x1_80k_cezanne2photo.py"
-model = dict(
-    generator=dict(upsample="deconv", global_skip=False),
-    cycle_beta=0.0,
-    identity_weight=5.0,
-)
-precision = "fp32"
+_base_ = [
+    "../_base_/model.py",
+    "../_base_/data.py",
+    "../_base_/schedule.py",
+    "../_base_/runtime.py",
+]
+domains = ["cezanne", "photo"]  # trainA, trainB
+data_root = "data/cezanne2photo"
+model = dict(domains=domains, default_domain="cezanne")

@@ -1,9 +1,11 @@
 """The paper's recipe for monet2photo, all in float32: what mmgen's trained weights fit."""
 
-_base_ = "cyclegan_lsgan_resnet_in_b1x1_80k_monet2photo.py"
-model = dict(
-    generator=dict(upsample="deconv", global_skip=False),
-    cycle_beta=0.0,
-    identity_weight=5.0,
-)
-precision = "fp32"
+_base_ = [
+    "../_base_/model.py",
+    "../_base_/data.py",
+    "../_base_/schedule.py",
+    "../_base_/runtime.py",
+]
+domains = ["monet", "photo"]  # trainA, trainB
+data_root = "data/monet2photo"
+model = dict(domains=domains, default_domain="monet")

@@ -23,7 +23,8 @@ class ProjectedDiscriminator(Network):
 
     Args:
         in_channels: Channels of the images it judges: 3, BGR, or 1, gray.
-        width: Channels of each judge.
+        base_channels: Channels of each judge.
+        num_conv: 3 x 3 convolutions of each judge.
         stages: Numbers of the network's stages that are judged, from 1 to 7, rising.
         enlarge: Factor by which pictures are enlarged before: the network knows things of some 200
             pixels.
@@ -33,7 +34,8 @@ class ProjectedDiscriminator(Network):
     def __init__(
         self,
         in_channels: int = 3,
-        width: int = 64,
+        base_channels: int = 64,
+        num_conv: int = 1,
         stages: Sequence[int] = (2, 3, 5, 7),
         enlarge: int = 1,
         init_cfg: dict | None = None,
@@ -54,9 +56,12 @@ class ProjectedDiscriminator(Network):
         conv = dict(spectral_norm=True, activation="leaky_relu")
         self.heads = nn.ModuleList(
             nn.Sequential(
-                ConvBlock(self.network.stages[stage - 1].channels, width, 1, **conv),
-                ConvBlock(width, width, 3, padding=1, **conv),
-                ConvBlock(width, 1, 1, spectral_norm=True, activation=None),
+                ConvBlock(self.network.stages[stage - 1].channels, base_channels, 1, **conv),
+                *(
+                    ConvBlock(base_channels, base_channels, 3, padding=1, **conv)
+                    for _ in range(num_conv)
+                ),
+                ConvBlock(base_channels, 1, 1, spectral_norm=True, activation=None),
             )
             for stage in stages
         )

@@ -41,7 +41,7 @@ def test_the_network_knows_what_photographs_show(name, photos):
 
 
 def test_it_is_shown_normalised_rgb_and_judges_what_the_stages_make_of_it(pictures):
-    network = ProjectedDiscriminator(width=8, stages=(1, 5), enlarge=2).eval()
+    network = ProjectedDiscriminator(base_channels=8, stages=(1, 5), enlarge=2).eval()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     x = F.interpolate(pictures.flip(1), scale_factor=2, mode="bilinear")
     made = [network.network.stem(((x + 1) / 2 - mean) / std)]
@@ -56,6 +56,9 @@ def test_it_is_shown_normalised_rgb_and_judges_what_the_stages_make_of_it(pictur
         torch.testing.assert_close(again, made[stage - 1], rtol=1e-3, atol=1e-3)
         # Standardised as on ImageNet, so that no stage outweighs another.
         assert abs(features.mean()) < 0.4 and 0.6 < features.std() < 1.7
+    deeper = ProjectedDiscriminator(base_channels=8, num_conv=3, stages=(2,))
+    kernels = [w.shape for name, w in deeper.named_parameters() if w.ndim == 4]
+    assert [tuple(shape) for shape in kernels[1:-1]] == [(8, 8, 3, 3)] * 3
     logits = network(pictures)
     assert [tuple(each.shape) for each in logits] == [(2, 1, 64, 64), (2, 1, 8, 8)]
     with torch.autocast("cpu", torch.bfloat16):
@@ -64,16 +67,16 @@ def test_it_is_shown_normalised_rgb_and_judges_what_the_stages_make_of_it(pictur
 
 def test_gray_is_taken_as_three_equal_channels(pictures):
     torch.manual_seed(0)
-    gray = ProjectedDiscriminator(in_channels=1, width=4, stages=(2,))
+    gray = ProjectedDiscriminator(in_channels=1, base_channels=4, stages=(2,))
     torch.manual_seed(0)
-    colour = ProjectedDiscriminator(width=4, stages=(2,))
+    colour = ProjectedDiscriminator(base_channels=4, stages=(2,))
     x = pictures[:, :1]
     assert torch.equal(gray.eval()(x)[0], colour.eval()(x.repeat(1, 3, 1, 1))[0])
 
 
 @pytest.mark.parametrize("loss", [GANLoss("hinge"), GANLoss(r1_weight=1.0)], ids=["hinge", "r1"])
 def test_its_judges_learn_and_the_network_does_not(loss, pictures):
-    network = ProjectedDiscriminator(width=16, stages=(2, 3))
+    network = ProjectedDiscriminator(base_channels=16, stages=(2, 3))
     assert all(name.startswith("heads.") for name in network.state_dict())
     assert all(name.startswith("heads.") for name, _ in network.named_parameters())
     frozen = {name: b.clone() for name, b in network.network.named_buffers()}
@@ -117,7 +120,7 @@ def test_missing_weights_are_named_with_their_wheel(monkeypatch):
 CONFIG = """
 _base_ = {base!r}
 model = dict(
-    discriminator=dict(_delete_=True, type="mmgen_ext.ProjectedDiscriminator", width=8),
+    discriminator=dict(_delete_=True, type="mmgen_ext.ProjectedDiscriminator", base_channels=8),
     gan_loss=dict(type="mmgen_ext.GANLoss", gan_type="hinge"),
 )
 """

@@ -306,7 +306,7 @@ def test_a_small_config_is_that_for_a_cpu(sources, tmp_path, tool):
     assert text.startswith('"""Old to new and back, small enough for a CPU."""')
     cfg = load_config(config)
     assert cfg.total_iters == 4000 and cfg.model.generator.base_channels == 32
-    assert cfg.data.train.pipeline[2].size == 128
+    assert cfg.data.train.pipeline[2].size == 64 and cfg.data.test.pipeline[1].size == 128
     assert cfg.domains == cfg.model.domains == ["old", "new"]
     assert cfg.model.default_domain == "new" and cfg.data_root == (tmp_path / "mine").as_posix()
 

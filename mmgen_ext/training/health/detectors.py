@@ -63,8 +63,8 @@ DETECTORS = (
         direction="below",
         meaning="the discriminator gives real and generated pictures the same verdict, so what the "
         "generator learns from it is worth nothing",
-        remedy="check that optimizer.discriminators.lr is neither 0 nor far above 2e-4, or lower "
-        "optimizer.generators.lr",
+        remedy="check that optimizer.discriminators.lr is neither 0 nor far above 2e-4 (1e-3 with "
+        "ProjectedDiscriminator), or lower optimizer.generators.lr",
     ),
     Detector(
         name="mode_collapse",
