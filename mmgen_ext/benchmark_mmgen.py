@@ -102,12 +102,7 @@ def mmgens_training(cfg: Config, changes: Mapping) -> str:
     base = files("mmgen") / ".mim" / "configs" / "cyclegan"
     text = (base / "cyclegan_lsgan_resnet_in_facades_b1x1_80k.py").read_text("utf-8")
     text = text.replace("'../_base_", f"'{(base.parent / '_base_').as_posix()}")
-    train, test = (
-        {step["type"]: step.get("size") for step in cfg.data[name].pipeline}
-        if name in cfg.data
-        else {}
-        for name in ("train", "test")
-    )
+    train, test = (_sizes(cfg.data.get(name, {})) for name in ("train", "test"))
     resized = train["mmgen_ext.Resize"]
     cropped = test.get("mmgen_ext.Resize", train["mmgen_ext.RandomCrop"])
     for pattern, value in (
@@ -118,14 +113,21 @@ def mmgens_training(cfg: Config, changes: Mapping) -> str:
         (r"crop_size=\(256, 256\)", f"crop_size=({cropped}, {cropped})"),
     ):
         text = re.sub(pattern, lambda _, value=value: value, text)
-    generator = cfg.model.generator
-    own = dict(
-        generator={k: generator[k] for k in ("base_channels", "num_blocks") if k in generator},
-        discriminator={k: generator[k] for k in ("base_channels",) if k in generator},
-    )
+    own = {
+        network: {k: cfg.model.generator[k] for k in keys if k in cfg.model.generator}
+        for network, keys in (
+            ("generator", ("base_channels", "num_blocks")),
+            ("discriminator", ("base_channels",)),
+        )
+    }
     extra = {"evaluation": None, "lr_config": None, **changes}
     lines = [f"{key} = {value!r}" for key, value in extra.items()]
     return "\n".join([text, f"model.update({own!r})", *lines])
+
+
+def _sizes(data: Mapping) -> dict[str, int | None]:
+    """Sizes that a data set's transforms name, by their types."""
+    return {step["type"]: step.get("size") for step in data.get("pipeline", ())}
 
 
 def run_mmgens() -> None:

@@ -79,17 +79,8 @@ recipes = {
     "cycle_ssim": {"model.cycle_ssim": 0.85},
     "cycle_features": {"model.cycle_features": 0.5},
     # `patchgan` but for one thing.
-    "patchgan_spectral": {
-        **patchgan,
-        "model.discriminator": {**patchgan["model.discriminator"], "spectral_norm": True},
-    },
-    "multiscale": {
-        **patchgan,
-        "model.discriminator": {
-            **patchgan["model.discriminator"],
-            "type": "mmgen_ext.MultiscaleDiscriminator",
-        },
-    },
+    "patchgan_spectral": {**patchgan, "model.discriminator.spectral_norm": True},
+    "multiscale": {**patchgan, "model.discriminator.type": "mmgen_ext.MultiscaleDiscriminator"},
     "fastcut": {"base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"},
     "fastcut_skip": {
         "base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",

@@ -56,13 +56,16 @@ def test_it_is_shown_normalised_rgb_and_judges_what_the_stages_make_of_it(pictur
         torch.testing.assert_close(again, made[stage - 1], rtol=1e-3, atol=1e-3)
         # Standardised as on ImageNet, so that no stage outweighs another.
         assert abs(features.mean()) < 0.4 and 0.6 < features.std() < 1.7
-    deeper = ProjectedDiscriminator(base_channels=8, num_conv=3, stages=(2,))
-    kernels = [w.shape for name, w in deeper.named_parameters() if w.ndim == 4]
-    assert [tuple(shape) for shape in kernels[1:-1]] == [(8, 8, 3, 3)] * 3
     logits = network(pictures)
     assert [tuple(each.shape) for each in logits] == [(2, 1, 64, 64), (2, 1, 8, 8)]
     with torch.autocast("cpu", torch.bfloat16):
         assert all(map(torch.equal, network(pictures), logits))
+
+
+def test_judges_can_be_deeper():
+    network = ProjectedDiscriminator(base_channels=8, num_conv=3, stages=(2,))
+    kernels = [w.shape for w in network.parameters() if w.ndim == 4]
+    assert [tuple(shape) for shape in kernels[1:-1]] == [(8, 8, 3, 3)] * 3
 
 
 def test_gray_is_taken_as_three_equal_channels(pictures):
