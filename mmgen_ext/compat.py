@@ -120,6 +120,32 @@ def _stylegan_ada() -> bool:
     return True
 
 
+def _slow_start() -> bool:
+    """Symptom: every command takes seconds longer to start, in `import torchvision`.
+
+    Cause: its roi_align, which mmcv and mmgen load and CycleGAN never calls, imports torch's
+    compiler for one question about the device. It is asked when the op is called. Delete when
+    torchvision asks then.
+    """
+    name = "torch._dynamo.utils"
+    if {"torch._dynamo", "torchvision.ops.roi_align"} & set(sys.modules):
+        return False
+
+    def is_compile_supported(device_type: object) -> bool:
+        return importlib.import_module(name).is_compile_supported(device_type)
+
+    package, module = types.ModuleType("torch._dynamo"), types.ModuleType(name)
+    package.__path__, module.is_compile_supported = [], is_compile_supported
+    sys.modules |= {"torch._dynamo": package, name: module}
+    try:
+        importlib.import_module("torchvision.ops.roi_align")
+    except ImportError:  # another release asks for more; what failed is imported again
+        return False
+    finally:
+        del sys.modules["torch._dynamo"], sys.modules[name]
+    return True
+
+
 def _numpy_names() -> bool:
     """Symptom: "module 'numpy' has no attribute 'cumproduct'" in mmgen's diffusion models.
 
@@ -212,8 +238,9 @@ def silence_banners() -> None:
     logging.getLogger("torch.utils.cpp_extension").addFilter(_is_worth_showing)
 
 
-# The first two make mmgen importable; the others then look into it.
+# The first hurries the import; two make mmgen importable; the others then look into it.
 _REPAIRS = (
+    _slow_start,
     _compiled_ops,
     _stylegan_ada,
     _numpy_names,

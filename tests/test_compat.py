@@ -55,6 +55,37 @@ assert before == state(), "a repair was applied on top of itself"
     assert (result.stdout, result.stderr) == ("", "")
 
 
+def test_torchs_compiler_is_imported_when_it_is_asked_for():
+    code = """
+import sys, mmgen_ext, mmgen.apis, torch
+assert "slow_start" in mmgen_ext.compat.active
+assert not [name for name in sys.modules if name.startswith("torch._dynamo")]
+from torchvision.ops import roi_align  # the function; the module has the same name
+ones, box = torch.ones(1, 1, 8, 8), [torch.tensor([[0.0, 0, 4, 4]])]
+assert roi_align(ones, box, 2).eq(1).all()
+assert sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu")
+assert torch._dynamo.is_compiling is sys.modules["torch._dynamo"].is_compiling
+assert torch.compile(lambda x: 2 * x, backend="eager")(ones).eq(2).all()
+"""
+    run_python(code)
+
+
+def test_a_torchvision_that_asks_torchs_compiler_for_more_gets_it(tmp_path):
+    ops = tmp_path / "torchvision" / "ops"
+    ops.mkdir(parents=True)
+    (ops.parent / "__init__.py").write_text("from . import ops")
+    (ops / "__init__.py").write_text("from . import roi_align")
+    (ops / "roi_align.py").write_text("from torch._dynamo.utils import counters")
+    code = f"""
+import runpy, sys
+compat = runpy.run_path({str(ROOT / "mmgen_ext" / "compat.py")!r})
+assert not compat["_slow_start"]()
+import torchvision.ops.roi_align as module
+assert module.counters is sys.modules["torch._dynamo.utils"].counters
+"""
+    run_python(code, PYTHONPATH=str(tmp_path))
+
+
 def test_other_warnings_of_torch_and_mmcv_are_still_shown(caplog):
     logger = logging.getLogger("torch.utils.cpp_extension")
     logger.addHandler(caplog.handler)
