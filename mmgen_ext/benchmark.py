@@ -221,10 +221,10 @@ def _cold_start(folder: Path, checkpoint: Path) -> str:
     )
     whole = [str(tool), "auto", str(checkpoint), picture, "--out", str(folder / "cold.png")]
     runs = {
-        "tool": lambda: run_python([*whole, "--overwrite"]),
-        "least": lambda: run_python(["-c", least]),
+        "tool": lambda: time_of(lambda: run_python([*whole, "--overwrite"])),
+        "least": lambda: time_of(lambda: run_python(["-c", least])),
     }
-    taken = _seconds_of(runs, dict.fromkeys(runs, 1), 0)
+    taken = interleaved(runs, 3)
     return (
         f"cold start of translate.py on one 256 x 256 picture: {taken['tool']:.2f} s, "
         f"{taken['tool'] / taken['least']:.2f} x the import and one pass of a fresh network "

@@ -19,6 +19,7 @@ def cycle_loss(
     feature_share: float = 0.0,
     discriminator: nn.Module | None = None,
     beta: float = 0.0,
+    scale: int = 1,
 ) -> Tensor:
     """Weight times a mixture of distances between two batches (N, C, H, W) in [-1, 1].
 
@@ -35,12 +36,15 @@ def cycle_loss(
         discriminator: Of the originals' domain, for its features.
         beta: Differences d = |x - y| of pixels up to this count as d^2 / (2 beta), and larger ones
             as d - beta / 2 (smooth L1, Girshick 2015); 0 is |x - y|.
+        scale: Pixels and structure are compared of pictures smaller by this factor, means of
+            squares; features are not.
     """
     of_pixels = weight * (1 - feature_share)
     share = of_pixels * (1 - ssim_share)
-    loss = share * F.smooth_l1_loss(cycle, real, beta=beta) if beta else l1_loss(cycle, real, share)
+    pair = [F.avg_pool2d(x, scale, ceil_mode=True) if scale > 1 else x for x in (cycle, real)]
+    loss = share * F.smooth_l1_loss(*pair, beta=beta) if beta else l1_loss(*pair, share)
     if ssim_share:
-        loss = loss + of_pixels * ssim_share * (1 - ssim(cycle, real)) / 2
+        loss = loss + of_pixels * ssim_share * (1 - ssim(*pair)) / 2
     if feature_share:
         loss = loss + weight * feature_share * feature_distance(discriminator, cycle, real)
     return loss

@@ -64,6 +64,8 @@ class CycleGAN(BaseTranslationModel):
         cycle_beta: Differences of pixels up to this, of [-1, 1], count by their squares in the
             cycle loss; 0 is the paper's. See cycle.py. With generators that begin with the picture
             itself it lets them move: |x| would hold them where there and back is exact.
+        cycle_scale: Pictures are compared smaller by this factor in the cycle loss: what is finer
+            than so many pixels may be lost on the way there, as a zebra's stripes.
         cycle_ssim: Share of 1 - SSIM in what the cycle loss compares by pixels, from 0 to 1; see
             cycle.py.
         cycle_features: Share of the discriminators' features in the cycle loss, from 0 to 1.
@@ -93,6 +95,7 @@ class CycleGAN(BaseTranslationModel):
         default_domain: str | None = None,
         cycle_weight: float = 10.0,
         cycle_beta: float = 0.0,
+        cycle_scale: int = 1,
         cycle_ssim: float = 0.0,
         cycle_features: float = 0.0,
         identity_weight: float = 5.0,
@@ -114,7 +117,9 @@ class CycleGAN(BaseTranslationModel):
         self.augments = parse_augments(discriminator_augment)
         if cycle_beta < 0:
             raise ValueError(f"cycle_beta={cycle_beta} is negative; expected 0 or more, as 0.3")
-        self.cycle_weight, self.cycle_beta = cycle_weight, cycle_beta
+        if cycle_scale < 1:
+            raise ValueError(f"cycle_scale={cycle_scale}; expected 1, as it is, or more, as 4")
+        self.cycle_weight, self.cycle_beta, self.cycle_scale = cycle_weight, cycle_beta, cycle_scale
         self.cycle_ssim, self.cycle_features = cycle_ssim, cycle_features
         for name in ("cycle_ssim", "cycle_features"):
             if not 0 <= getattr(self, name) <= 1:
@@ -282,6 +287,7 @@ class CycleGAN(BaseTranslationModel):
                 cycle_loss(
                     *(cycle[d], real[d], self.cycle_weight, *shares, self.discriminators[d]),
                     beta=self.cycle_beta,
+                    scale=self.cycle_scale,
                 )
                 for d in (a, b)
             )

@@ -51,6 +51,21 @@ def test_small_differences_may_count_by_their_squares(pair):
     assert gradient.abs().max() < 0.011 * 10 / d.numel()  # where |x| pulls with 10
 
 
+def test_what_is_finer_than_the_scale_may_be_lost(pair):
+    real, cycle = pair
+    small = [x[..., :64, :80].unflatten(3, (20, 4)).unflatten(2, (16, 4)).mean((3, 5)) for x in pair]
+    assert small[0].shape == (1, 3, 16, 20)
+    found = cycle_loss(cycle, real, 10.0, 0.6, scale=4)
+    expected = cycle_loss(small[1], small[0], 10.0, 0.6)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    stripes = real + torch.tensor([0.3, 0.3, -0.3, -0.3]).repeat(20)
+    assert cycle_loss(stripes, real, 10.0, scale=4) < 1e-5 < cycle_loss(stripes, real, 10.0)
+    # At a border that is no multiple, means of what is there.
+    edge = torch.zeros(1, 3, 6, 6)
+    edge[..., 4:, 4:] = 1.0
+    assert cycle_loss(edge, torch.zeros_like(edge), 1.0, scale=4).item() == pytest.approx(1 / 4)
+
+
 def test_small_pictures_are_answered_with_the_size_that_is_needed():
     with pytest.raises(ValueError, match=r"at least 11 x 11 pixels, and got 8 x 32"):
         ssim(torch.zeros(1, 3, 8, 32), torch.zeros(1, 3, 8, 32))

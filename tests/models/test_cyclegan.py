@@ -204,6 +204,7 @@ def test_inference_needs_no_discriminator_and_says_that_training_does():
         (dict(domains=["keys", "b"]), "'keys' cannot name a domain"),
         (dict(pool_size=-1), "pool_size=-1 is negative"),
         (dict(cycle_beta=-1), "cycle_beta=-1 is negative; expected 0 or more"),
+        (dict(cycle_scale=0), "cycle_scale=0; expected 1, as it is, or more"),
         (dict(cycle_ssim=1.5), "cycle_ssim=1.5; expected a share from 0 to 1"),
     ],
 )
