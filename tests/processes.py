@@ -21,6 +21,7 @@ SWITCHES = [
     "model.gan_loss.r1_weight=1",
     "model.gan_loss.r1_interval=3",
     "model.cycle_beta=0.3",
+    "model.cycle_scale=2",
     "model.cycle_ssim=0.5",
     "model.cycle_features=0.3",
     "loss_schedule.identity_weight.end=0.7",

@@ -76,6 +76,7 @@ recipes = {
     "falls_at_once": {"lr_config.decay_from": 0.0},
     "batch_2": {"data.samples_per_gpu": 2},
     "batch_4": {"data.samples_per_gpu": 4},
+    "cycle_scale_4": {"model.cycle_scale": 4, "model.cycle_weight": 5.0},
     "cycle_ssim": {"model.cycle_ssim": 0.85},
     "cycle_features": {"model.cycle_features": 0.5},
     # `patchgan` but for one thing.

@@ -53,7 +53,7 @@ def test_small_differences_may_count_by_their_squares(pair):
 
 def test_what_is_finer_than_the_scale_may_be_lost(pair):
     real, cycle = pair
-    small = [x[..., :64, :80].unflatten(3, (20, 4)).unflatten(2, (16, 4)).mean((3, 5)) for x in pair]
+    small = [x.unflatten(3, (20, 4)).unflatten(2, (16, 4)).mean((3, 5)) for x in pair]
     assert small[0].shape == (1, 3, 16, 20)
     found = cycle_loss(cycle, real, 10.0, 0.6, scale=4)
     expected = cycle_loss(small[1], small[0], 10.0, 0.6)

@@ -245,6 +245,7 @@ SWITCHES = dict(
     discriminator=dict(DISCRIMINATOR, type="mmgen_ext.MultiscaleDiscriminator"),
     gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0),
     cycle_beta=0.3,
+    cycle_scale=2,
     cycle_ssim=0.5,
     cycle_features=0.5,
 )
