@@ -17,6 +17,7 @@ sets = {
         "domains": ["horse", "zebra"],
         "data_root": "horse2zebra",
         "model.default_domain": "zebra",
+        "model.cycle_weight": 2.0,  # as its config
     },
 }
 seeds = [1, 2]
@@ -58,6 +59,7 @@ recipes = {
     "ema_0.99": {"ema.decay": 0.99},
     "beta_0": {"model.cycle_beta": 0.0},
     "beta_0.5": {"model.cycle_beta": 0.5},
+    "cycle_2": {"model.cycle_weight": 2.0},
     "cycle_5": {"model.cycle_weight": 5.0},
     "cycle_10": {"model.cycle_weight": 10.0},
     "identity_0.5": {"model.identity_weight": 0.5},
