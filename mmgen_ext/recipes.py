@@ -55,7 +55,8 @@ class Plan:
 
     The file names `base`, a config; `common`, overrides of it by dotted keys as on the command
     line; `sets`, name to overrides that name domains and data root; `recipes`, name to overrides,
-    of which `base` may be another config, or 'mmgen' for that library's own training; `seeds`;
+    or 'mmgen' for that library's own training; of a set or a recipe `base` may be another config,
+    the recipe's before the set's; `seeds`;
     `repeated`, the recipes that are trained with all of these, the others with the first alone
     where nothing else is asked for; `minutes` that each trains; `iterations` after which all are
     measured as well.

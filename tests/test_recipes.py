@@ -5,14 +5,17 @@ import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
+from mmgen.models.builder import build_model
 from processes import Tool
 
 from mmgen_ext.checkpoint import find_checkpoints, iteration
 from mmgen_ext.recipes import Plan, Run
 from mmgen_ext.recipes_report import mean_and_spread
 
+ROOT = Path(__file__).resolve().parents[1]
 PLAN = """
 base = {base!r}
 common = {{"data.workers_per_gpu": 0, "gallery": None}}
@@ -111,6 +114,19 @@ def test_what_a_plan_lacks_and_who_is_unknown_is_said(plan, tmp_path):
     plan.write_text("base = 'x.py'\n", "utf-8")
     with pytest.raises(ValueError, match="names base; expected base, common, iterations"):
         Plan(plan, tmp_path, tmp_path)
+
+
+def test_every_recipe_of_the_shipped_plan_has_a_model_for_every_set(tmp_path):
+    plan = Plan(ROOT / "configs" / "recipes" / "cpu_128x128.py", tmp_path)
+    weights = set()
+    for data in plan.sets:
+        for recipe in plan.recipes:
+            cfg = plan.config(Run(recipe, data, 1))
+            build_model({**cfg.model, "discriminator": None})
+            assert cfg.domains == cfg.model.domains == plan.sets[data]["domains"]
+            if recipe == "default":
+                weights.add((data, cfg.model.cycle_weight))
+    assert weights == {("monet2photo", 5.0), ("horse2zebra", 2.0)}
 
 
 def test_seeds_take_turns_and_a_mean_has_its_spread(plan, tmp_path):

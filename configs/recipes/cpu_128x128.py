@@ -14,10 +14,10 @@ common = {
 sets = {
     "monet2photo": {"domains": ["monet", "photo"], "data_root": "monet2photo"},
     "horse2zebra": {
+        "base": "../cyclegan/cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_horse2zebra.py",
         "domains": ["horse", "zebra"],
         "data_root": "horse2zebra",
         "model.default_domain": "zebra",
-        "model.cycle_weight": 2.0,  # as its config
     },
 }
 seeds = [1, 2]
