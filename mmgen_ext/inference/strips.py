@@ -51,7 +51,9 @@ def translate_strips(
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)
         for start, stop in strips(height, rows):
             made = tail.output(start, stop)
-            sink(start, stop, network.finish(made, source(start, stop)))
+            top = max(0, start - network.reach)
+            around = source(top, min(height, stop + network.reach))
+            sink(start, stop, network.finish(made, around, start - top))
         bar.update()
 
 
