@@ -126,7 +126,7 @@ def test_every_recipe_of_the_shipped_plan_has_a_model_for_every_set(tmp_path):
             assert cfg.domains == cfg.model.domains == plan.sets[data]["domains"]
             if recipe == "default":
                 weights.add((data, cfg.model.cycle_weight))
-    assert weights == {("monet2photo", 5.0), ("horse2zebra", 2.0)}
+    assert weights == {("monet2photo", 10.0), ("horse2zebra", 2.0)}
 
 
 def test_seeds_take_turns_and_a_mean_has_its_spread(plan, tmp_path):

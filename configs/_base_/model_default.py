@@ -9,7 +9,6 @@ model = dict(
     # What a network trained on ImageNet makes of pictures; it is shown 200 pixels or so.
     discriminator=dict(_delete_=True, type="mmgen_ext.ProjectedDiscriminator", enlarge=1),
     gan_loss=dict(gan_type="hinge", loss_weight=2.0),
-    cycle_weight=5.0,
     cycle_beta=0.3,  # else nothing moves: what is not changed comes back exactly
     identity_weight=0.0,  # a third less work; the pictures' own colours are what begins
 )
