@@ -17,7 +17,6 @@ ONLY_OURS = {
     "upsample": "deconv",
     "downsample": "stride",
     "global_skip": False,
-    "detail_skip": False,
     "last_activation": "tanh",
 }
 _NORMS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}

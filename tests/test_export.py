@@ -41,9 +41,6 @@ MODELS = {
             type="mmgen_ext.ResnetGenerator", global_skip=True, last_activation="softsign", **TINY
         ),
     ),
-    "detail skip": dict(
-        OURS, generator=dict(type="mmgen_ext.ResnetGenerator", detail_skip=True, **TINY)
-    ),
     "gray to colour": dict(
         OURS, generator=dict(type="mmgen_ext.ResnetGenerator", in_channels=1, **TINY)
     ),

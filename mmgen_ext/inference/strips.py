@@ -51,9 +51,7 @@ def translate_strips(
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)
         for start, stop in strips(height, rows):
             made = tail.output(start, stop)
-            top = max(0, start - network.reach)
-            around = source(top, min(height, stop + network.reach))
-            sink(start, stop, network.finish(made, around, start - top))
+            sink(start, stop, network.finish(made, source(start, stop)))
         bar.update()
 
 

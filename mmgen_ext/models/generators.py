@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -80,9 +79,6 @@ class ResnetGenerator(Network):
             pass before every second pixel is taken; see BlurPool. Four times the work there.
         global_skip: The last layer makes not the picture but how far each value goes from the
             input's to white (at 1) or black (at -1). Training begins with the picture itself.
-        detail_skip: The last layer makes the picture but for its finest details, which are the
-            input's: what a binomial filter of 5 x 5 takes from it is added. Colours are the
-            network's alone. For narrow networks, as a Distiller's student.
         last_activation: 'tanh' as in the paper, or 'softsign', x / (1 + |x|): its gradient stays
             where that of tanh vanishes, so what was painted black or white can be taken back.
         recompute: Keep only the input of each residual block in training, and compute the rest
@@ -109,18 +105,14 @@ class ResnetGenerator(Network):
         downsample: str = "stride",
         recompute: bool = False,
         global_skip: bool = False,
-        detail_skip: bool = False,
         last_activation: str = "tanh",
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        if global_skip and detail_skip:
-            raise ValueError("got global_skip and detail_skip; expected one of them at most")
-        if (global_skip or detail_skip) and in_channels != out_channels:
+        if global_skip and in_channels != out_channels:
             raise ValueError(
                 f"got in_channels={in_channels}, out_channels={out_channels}; expected the same of "
-                f"both, as the input and what is made of it are added. Set "
-                f"{'global_skip' if global_skip else 'detail_skip'}=False"
+                f"both, as a picture and its change are added. Set global_skip=False"
             )
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
@@ -146,10 +138,6 @@ class ResnetGenerator(Network):
         if global_skip:
             # Part of a checkpoint: it says that these are not the weights of a plain one.
             self.register_buffer("skip", torch.ones(()))
-        self.detail_skip = detail_skip
-        if detail_skip:  # the same
-            row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-            self.register_buffer("filt", torch.outer(row, row).repeat(in_channels, 1, 1, 1))
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -158,28 +146,10 @@ class ResnetGenerator(Network):
         if self.global_skip:
             nn.init.zeros_(self.model[-1].conv.weight)
 
-    @property
-    def reach(self) -> int:
-        """Rows around a part of the input that `finish` looks at."""
-        return self.filt.shape[-1] // 2 if self.detail_skip else 0
-
-    def finish(self, made: Tensor, source: Tensor, above: int = 0) -> Tensor:
-        """What is returned where the last layer made `made`.
-
-        Args:
-            made: Rows of what the last layer makes.
-            source: The same rows of the input, and up to `reach` above and below.
-            above: How many of these are above.
-        """
-        rows = slice(above, above + made.shape[2])
-        if self.detail_skip:
-            with torch.autocast(source.device.type, enabled=False):
-                padded = F.pad(source, [self.reach] * 4, mode="reflect")
-                low = F.conv2d(padded, self.filt.to(source.dtype), groups=len(self.filt))
-            return (made + (source - low)[:, :, rows]).clamp(-1, 1)
+    def finish(self, made: Tensor, source: Tensor) -> Tensor:
+        """What is returned for `source`, or rows of it, of which the last layer made `made`."""
         if not self.global_skip:
             return made
-        source = source[:, :, rows]
         # As gradients: nowhere cut off, and at 0 that of either side.
         return source + made * torch.where(made > 0, 1 - source, 1 + source)
 

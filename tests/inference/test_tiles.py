@@ -67,7 +67,6 @@ def psnr(a, b):
         dict(downsample="blur"),
         dict(downsample="blur", num_blocks=0),
         dict(global_skip=True),
-        dict(detail_skip=True),
         dict(padding_mode="zeros"),
         dict(padding_mode="replicate"),
         dict(norm="instance_affine"),

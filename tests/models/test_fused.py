@@ -36,7 +36,6 @@ NETWORKS = {
         base_channels=16, num_blocks=1, norm="none", upsample="subpixel"
     ),
     "blur": lambda: ResnetGenerator(base_channels=8, num_blocks=1, downsample="blur"),
-    "detail skip": lambda: ResnetGenerator(base_channels=8, num_blocks=2, detail_skip=True),
     "global skip": lambda: ResnetGenerator(base_channels=8, num_blocks=2, global_skip=True),
     "softsign": lambda: ResnetGenerator(
         base_channels=8, num_blocks=2, global_skip=True, last_activation="softsign"
