@@ -86,7 +86,7 @@ def test_every_artefact_is_on_the_sheet_and_the_broken_one_is_listed(
 def test_label_is_the_domain_alone_where_that_is_enough(styles, picture, monkeypatch):
     drawn = {}
     monkeypatch.setattr(sheet, "style_sheet", lambda image, made: drawn.update(made) or image)
-    contact_sheet([styles / "iter_6.pth", next(styles.glob("half*"))], picture, device="cpu")
+    contact_sheet([styles / "iter_6.pth", next(styles.glob("half*.pth"))], picture, device="cpu")
     assert list(drawn) == ["b", "a"]
 
 

@@ -85,9 +85,10 @@ def test_ctrl_c_while_the_libraries_are_imported_is_one_word(tmp_path):
         while "import 'torch.nn'" not in log.read_text(errors="replace"):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-    said = [line for line in log.read_text(errors="replace").splitlines() if "interrupted" in line]
-    assert process.returncode == -signal.SIGINT and "interrupted" in said
-    assert "Traceback" not in log.read_text(errors="replace")
+    said = log.read_text(errors="replace")
+    # What -v says may be cut off in the middle of a line.
+    assert process.returncode == -signal.SIGINT and re.search("interrupted$", said, re.MULTILINE)
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 from processes import Tool, config_with_hook, run_ranks
+from test_distributed import SGD
 from test_train import losses, same_state
 
 from mmgen_ext.checkpoint import EMA_PREFIX, read_checkpoint, without_averages
@@ -34,7 +35,7 @@ def config(tmp_path_factory, tiny_config, crops):
 
 @pytest.fixture
 def run(tool, config, tmp_path):
-    def train(folder, *options, resume=None, code=0):
+    def train(folder, *options, resume=None, code=0, config=config):
         args = ["train", config, "--work-dir", tmp_path / folder]
         args += ["--resume", resume] if resume else []
         result = tool(*args, *(["--cfg-options", *options] if options else []))
@@ -165,8 +166,11 @@ def test_waiting_for_metrics_is_not_called_waiting_for_data(whole):
 
 
 def test_two_ranks_measure_what_one_does(run, config, tmp_path):
-    alone = run("alone", "data.samples_per_gpu=2")
-    args = [config, "--work-dir", tmp_path / "two", "--device", "cpu"]
+    # Adam's first steps are as large as its rate, however small a gradient: rounding would count.
+    slow = tmp_path / "slow.py"
+    slow.write_text(f"_base_ = {str(config)!r}\n{SGD.format(lr=5e-6)}", "utf-8")
+    alone = run("alone", "data.samples_per_gpu=2", config=slow)
+    args = [slow, "--work-dir", tmp_path / "two", "--device", "cpu"]
     run_ranks(2, *args, output=tmp_path / "out")
     found = [read_records(folder)["evaluation"] for folder in (alone, tmp_path / "two")]
     assert [r["iter"] for r in found[1]] == [2, 4, 6]
