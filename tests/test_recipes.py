@@ -118,15 +118,18 @@ def test_what_a_plan_lacks_and_who_is_unknown_is_said(plan, tmp_path):
 
 def test_every_recipe_of_the_shipped_plan_has_a_model_for_every_set(tmp_path):
     plan = Plan(ROOT / "configs" / "recipes" / "cpu_128x128.py", tmp_path)
-    weights = set()
+    weights, rates = set(), {}
     for data in plan.sets:
         for recipe in plan.recipes:
             cfg = plan.config(Run(recipe, data, 1))
             build_model({**cfg.model, "discriminator": None})
             assert cfg.domains == cfg.model.domains == plan.sets[data]["domains"]
+            rates.setdefault(recipe, []).append([part.lr for part in cfg.optimizer.values()][:2])
             if recipe == "default":
                 weights.add((data, cfg.model.cycle_weight))
     assert weights == {("monet2photo", 10.0), ("horse2zebra", 2.0)}
+    # Whatever a set's own rates are.
+    assert rates["paper"] == rates["patchgan"] == rates["one_rate"] == [[2e-4, 2e-4]] * 2
 
 
 def test_seeds_take_turns_and_a_mean_has_its_spread(plan, tmp_path):

@@ -35,6 +35,7 @@ patchgan = {  # what the default was before it saw through a network
     "model.gan_loss.gan_type": "lsgan",
     "model.gan_loss.loss_weight": 1.0,
     "model.cycle_weight": 10.0,
+    "optimizer.generators.lr": 2e-4,
     "optimizer.discriminators.lr": 2e-4,
     "data.train.pipeline.2.size": 128,
 }
@@ -72,7 +73,7 @@ recipes = {
     "vanilla": {"model.gan_loss.gan_type": "vanilla"},
     "r1": {"model.gan_loss.r1_weight": 1.0},
     "augment": {"model.discriminator_augment": "color,translation,cutout"},
-    "one_rate": {"optimizer.discriminators.lr": 2e-4},
+    "one_rate": {"optimizer.generators.lr": 2e-4, "optimizer.discriminators.lr": 2e-4},
     "generators_4e-4": {"optimizer.generators.lr": 4e-4},
     "warmup": {"lr_config.warmup": "linear", "lr_config.warmup_iters": 200},
     "falls_at_once": {"lr_config.decay_from": 0.0},
