@@ -30,11 +30,17 @@ from mmgen_ext.training.launchers import launch_environment
 SGD = """
 optimizer = dict(
     _delete_=True,
-    generators=dict(type="SGD", lr={lr}, momentum=0.5),
-    discriminators=dict(type="SGD", lr={lr}, momentum=0.5),
+    generators=dict(type="SGD", lr=5e-6, momentum=0.5),
+    discriminators=dict(type="SGD", lr=5e-6, momentum=0.5),
 )
 """
 LONG = ["--cfg-options", "total_iters=20", "log_config.interval=1", "checkpoint_config.interval=10"]
+
+
+def with_sgd(path, base):
+    """Write a config that is `base` with SGD at a small rate."""
+    path.write_text(f"_base_ = {str(base)!r}\n{SGD}", "utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +53,7 @@ def config(tmp_path_factory, tiny_config):
 def sgd_config(tmp_path_factory, config):
     # ReLU and |x| have kinks, at which rounding becomes a step: only at small rates do 20 steps of
     # different rounding stay close. Every weight still moves 10 to 100 times the tolerance.
-    path = tmp_path_factory.mktemp("config") / "sgd.py"
-    path.write_text(f"_base_ = {str(config)!r}\n{SGD.format(lr=5e-6)}")
-    return path
+    return with_sgd(tmp_path_factory.mktemp("config") / "sgd.py", config)
 
 
 def losses(work_dir):

@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 from processes import Tool, config_with_hook, run_ranks
-from test_distributed import SGD
+from test_distributed import with_sgd
 from test_train import losses, same_state
 
 from mmgen_ext.checkpoint import EMA_PREFIX, read_checkpoint, without_averages
@@ -167,8 +167,7 @@ def test_waiting_for_metrics_is_not_called_waiting_for_data(whole):
 
 def test_two_ranks_measure_what_one_does(run, config, tmp_path):
     # Adam's first steps are as large as its rate, however small a gradient: rounding would count.
-    slow = tmp_path / "slow.py"
-    slow.write_text(f"_base_ = {str(config)!r}\n{SGD.format(lr=5e-6)}", "utf-8")
+    slow = with_sgd(tmp_path / "slow.py", config)
     alone = run("alone", "data.samples_per_gpu=2", config=slow)
     args = [slow, "--work-dir", tmp_path / "two", "--device", "cpu"]
     run_ranks(2, *args, output=tmp_path / "out")
