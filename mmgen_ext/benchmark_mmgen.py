@@ -18,6 +18,7 @@ ONLY_OURS = {
     "downsample": "stride",
     "global_skip": False,
     "last_activation": "tanh",
+    "semantics": 0,
 }
 _NORMS = {"instance": "IN", "instance_affine": "IN", "batch": "BN"}
 

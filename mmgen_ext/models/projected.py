@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..registry import MODULES
-from .efficientnet_lite import EfficientNetLite, read_weights
+from .efficientnet_lite import ImageNetFeatures
 from .layers import ConvBlock, Network
 
 
@@ -18,16 +17,14 @@ class ProjectedDiscriminator(Network):
     """Small judges, under spectral norm, of what a frozen network makes of a picture.
 
     After Projected GAN (Sauer et al. 2021, https://arxiv.org/abs/2111.01007), without its random
-    mixing. The network is EfficientNet-Lite1, trained on ImageNet; evaluation looks through another
-    one, Lite0. It computes in float32, and is no part of checkpoints.
+    mixing. It computes in float32, and the network is no part of checkpoints.
 
     Args:
         in_channels: Channels of the images it judges: 3, BGR, or 1, gray.
         base_channels: Channels of each judge.
         num_conv: 3 x 3 convolutions of each judge.
-        stages: Numbers of the network's stages that are judged, from 1 to 7, rising.
-        enlarge: Factor by which pictures are enlarged before: the network knows things of some 200
-            pixels.
+        stages: Stages that are judged; see ImageNetFeatures.
+        enlarge: See ImageNetFeatures.
         init_cfg: `dict(type='normal'|'xavier'|'kaiming'|'orthogonal', gain=0.02)`.
     """
 
@@ -51,19 +48,18 @@ class ProjectedDiscriminator(Network):
                 f"got stages={tuple(stages)} and enlarge={enlarge}; expected rising numbers from 1 "
                 f"to 7, as (2, 3, 5, 7), and at least 1"
             )
-        self.stages, self.enlarge = tuple(stages), enlarge
-        self.network = EfficientNetLite("lite1", read_weights("lite1"), stages[-1])
+        self.features = ImageNetFeatures(stages, enlarge)
         conv = dict(spectral_norm=True, activation="leaky_relu")
         self.heads = nn.ModuleList(
             nn.Sequential(
-                ConvBlock(self.network.stages[stage - 1].channels, base_channels, 1, **conv),
+                ConvBlock(channels, base_channels, 1, **conv),
                 *(
                     ConvBlock(base_channels, base_channels, 3, padding=1, **conv)
                     for _ in range(num_conv)
                 ),
                 ConvBlock(base_channels, 1, 1, spectral_norm=True, activation=None),
             )
-            for stage in stages
+            for channels in self.features.channels
         )
         self.init_weights()
 
@@ -71,12 +67,3 @@ class ProjectedDiscriminator(Network):
         """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H', W') of each stage."""
         with torch.autocast(x.device.type, enabled=False):
             return [head(y) for head, y in zip(self.heads, self.features(x), strict=True)]
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        """What the stages make of x (N, in_channels, H, W), about 0 and 1 in mean and deviation."""
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.float().expand(-1, 3, -1, -1).flip(1)  # RGB
-            if self.enlarge > 1:
-                x = F.interpolate(x, scale_factor=self.enlarge, mode="bilinear")
-            made = self.network((x + 1) / 2)
-            return [self.network.stages[n - 1].standardise(made[n - 1]) for n in self.stages]

@@ -17,6 +17,7 @@ from mmgen_ext.models import (
     UnetGenerator,
 )
 from mmgen_ext.models.layers import BlurPool, ConvBlock, init_weights
+from mmgen_ext.pictures import image_to_tensor
 
 PAIRS = {
     "resnet": (
@@ -171,6 +172,35 @@ def test_what_was_painted_black_can_be_taken_back_with_softsign(activation):
     assert (network.model[-1].conv.bias.grad.abs().max() > 0.1) == (activation == "softsign")
 
 
+def test_semantics_tell_a_generator_where_things_are(photos):
+    torch.manual_seed(0)
+    network = ResnetGenerator(base_channels=4, num_blocks=1, norm="none", semantics=2).eval()
+    x = image_to_tensor(photos["chelsea"][:128, :192, ::-1].copy())[None]
+    seen = network.semantics(x, (32, 48))
+    assert seen.shape == (1, 16, 32, 48) and 0.1 < seen.std() < 2
+    # Added to what the residual blocks are given, and to nothing else.
+    before = network.model[:3](x)
+    assert torch.equal(network(x), network.model[3:](before + seen))
+    made, given = network(x, (3, 4))
+    assert torch.equal(given[0], before)
+    assert torch.equal(given[1], network.model[3:4](before + seen))
+    assert torch.equal(made, network(x))
+    assert torch.equal(network(x, (1, 3), to_end=False)[0], before)
+    # Where the network looks is learned, and the network itself is neither learned nor kept.
+    made.sum().backward()
+    assert all(conv.weight.grad.abs().max() > 0 for conv in network.semantics.convs)
+    names = {name for name in network.state_dict() if name.startswith("semantics")}
+    assert names == {f"semantics.convs.{i}.weight" for i in range(3)}
+    # The smallest pictures, and large ones, which are shown smaller.
+    assert network(torch.zeros(1, 3, network.min_size, network.min_size)).shape[2] == 16
+    features = network.semantics.features
+    assert features.shown(torch.zeros(1, 3, 512, 512)).shape[2:] == (1024, 1024)
+    assert features.shown(torch.zeros(1, 3, 800, 800)).shape[2:] == (1024, 1024)
+    x = torch.rand(1, 3, 2048, 4096)
+    shown = features.shown(x)
+    assert shown.shape[2:] == (724, 1448) and abs(shown.mean() - x.mean()) < 1e-3
+
+
 def test_resize_has_no_checkerboard_and_subpixel_begins_with_none_where_deconvolution_has():
     # A constant picture has no edges: what alternates from pixel to pixel comes from upsampling.
     def alternation(upsample):
@@ -295,6 +325,8 @@ def test_unet_says_which_sizes_it_takes():
         (dict(downsample="max"), "downsample='max' is not known; choose one of stride, blur"),
         (dict(last_activation="relu"), "choose one of tanh, softsign"),
         (dict(global_skip=True, in_channels=1), "got in_channels=1, out_channels=3"),
+        (dict(semantics=1, in_channels=2), "got semantics=1 and in_channels=2"),
+        (dict(semantics=-1), "got semantics=-1"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
         (dict(num_blocks=-1), "num_blocks=-1 is negative"),
         (dict(init_cfg=dict(type="he")), "choose one of normal, xavier, kaiming, orthogonal"),

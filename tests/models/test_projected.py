@@ -44,15 +44,15 @@ def test_it_is_shown_normalised_rgb_and_judges_what_the_stages_make_of_it(pictur
     network = ProjectedDiscriminator(base_channels=8, stages=(1, 5), enlarge=2).eval()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     x = F.interpolate(pictures.flip(1), scale_factor=2, mode="bilinear")
-    made = [network.network.stem(((x + 1) / 2 - mean) / std)]
-    for stage in network.network.stages:
+    made = [network.features.network.stem(((x + 1) / 2 - mean) / std)]
+    for stage in network.features.network.stages:
         made.append(stage(made[-1]))
     made = made[1:]
     first, fifth = network.features(pictures)
     assert [len(made), *first.shape[1:], *fifth.shape[1:]] == [5, 16, 64, 64, 112, 8, 8]
     for features, stage in ((first, 1), (fifth, 5)):
-        again = features * network.network.stages[stage - 1].std
-        again = again + network.network.stages[stage - 1].mean
+        again = features * network.features.network.stages[stage - 1].std
+        again = again + network.features.network.stages[stage - 1].mean
         torch.testing.assert_close(again, made[stage - 1], rtol=1e-3, atol=1e-3)
         # Standardised as on ImageNet, so that no stage outweighs another.
         assert abs(features.mean()) < 0.4 and 0.6 < features.std() < 1.7
@@ -82,7 +82,7 @@ def test_its_judges_learn_and_the_network_does_not(loss, pictures):
     network = ProjectedDiscriminator(base_channels=16, stages=(2, 3))
     assert all(name.startswith("heads.") for name in network.state_dict())
     assert all(name.startswith("heads.") for name, _ in network.named_parameters())
-    frozen = {name: b.clone() for name, b in network.network.named_buffers()}
+    frozen = {name: b.clone() for name, b in network.features.network.named_buffers()}
     optimizer = torch.optim.Adam(network.parameters(), 2e-3, (0.5, 0.999))
     real, fake = pictures, -pictures
     losses = []
@@ -93,7 +93,7 @@ def test_its_judges_learn_and_the_network_does_not(loss, pictures):
         optimizer.step()
         losses.append(found.item())
     assert losses[-1] < 0.6 * losses[0]
-    assert all(torch.equal(b, frozen[name]) for name, b in network.network.named_buffers())
+    assert all(torch.equal(b, frozen[name]) for name, b in network.features.network.named_buffers())
     fake.requires_grad_()  # It teaches the generators.
     loss(network(fake), True).backward()
     assert fake.grad.abs().max() > 0
