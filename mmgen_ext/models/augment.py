@@ -51,7 +51,25 @@ def cut_out(x: Tensor) -> Tensor:
     return x.masked_fill(hole, 0.0)
 
 
-AUGMENTS = {"color": shift_colours, "translation": translate, "cutout": cut_out}
+def rescale(x: Tensor) -> Tensor:
+    """All of them resized by the same 0.75 to 1.25: a pattern of pixels becomes another one."""
+    by = 0.75 + torch.rand(()).item() / 2
+    size = [max(1, round(side * by)) for side in x.shape[2:]]
+    return F.interpolate(x, size, mode="bilinear")
+
+
+def add_noise(x: Tensor) -> Tensor:
+    """With normal noise of deviation 0.05."""
+    return x + 0.05 * torch.randn_like(x)
+
+
+AUGMENTS = {
+    "color": shift_colours,
+    "translation": translate,
+    "cutout": cut_out,
+    "scale": rescale,
+    "noise": add_noise,
+}
 
 
 def parse_augments(names: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -74,7 +74,10 @@ class CycleGAN(BaseTranslationModel):
         pool_size: Generated images kept for the discriminators; `train_cfg.buffer_size`, mmgen's
             name for it, is taken too.
         discriminator_augment: How pictures are augmented before a discriminator sees them, as
-            'color,translation,cutout' or a list; see augment.py.
+            'color,translation,cutout,scale,noise' or a list; see augment.py.
+        source_negatives: Factor of a further loss of the discriminators, which learn that pictures
+            of the other domain, not translated, are none of theirs. Without it they forget it
+            while they judge translations, and the generators go back to doing nothing.
         channels: Image channels by domain, e.g. `dict(map=1, photo=3)`; None takes
             those in `generator` and `discriminator`.
         train_cfg: mmgen's; see `pool_size`.
@@ -101,6 +104,7 @@ class CycleGAN(BaseTranslationModel):
         identity_weight: float = 5.0,
         pool_size: int = 50,
         discriminator_augment: str | Sequence[str] | None = None,
+        source_negatives: float = 0.0,
         channels: Mapping[str, int] | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
@@ -115,6 +119,14 @@ class CycleGAN(BaseTranslationModel):
         )
         self.gan_loss = build_module(gan_loss or dict(type="mmgen_ext.GANLoss"))
         self.augments = parse_augments(discriminator_augment)
+        if source_negatives < 0:
+            raise ValueError(f"source_negatives={source_negatives} is negative; expected 0 or more")
+        if source_negatives and channels and len(set(channels.values())) > 1:
+            raise ValueError(
+                f"source_negatives={source_negatives} shows the discriminators pictures of the "
+                f"other domain, which have other channels here: {dict(channels)}; set it to 0"
+            )
+        self.source_negatives = source_negatives
         if cycle_beta < 0:
             raise ValueError(f"cycle_beta={cycle_beta} is negative; expected 0 or more, as 0.3")
         if cycle_scale < 1:
@@ -309,9 +321,15 @@ class CycleGAN(BaseTranslationModel):
         losses = {}
         for d in self.discriminators:
             pair = (augment(x, self.augments) for x in (real[d], pools[d].query(fake[d])))
-            losses[f"loss_gan_d_{d}"] = self.gan_loss.discriminator_loss(
+            loss = self.gan_loss.discriminator_loss(
                 self.discriminators[d], *pair, self.iteration
             )
+            if self.source_negatives:
+                (source,) = (real[other] for other in real if other != d)
+                logits = self.discriminators[d](augment(source, self.augments))
+                of_source = self.gan_loss(logits, False, is_disc=True)
+                loss = loss + 0.5 * self.source_negatives * of_source
+            losses[f"loss_gan_d_{d}"] = loss
         return losses
 
 

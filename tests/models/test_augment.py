@@ -5,7 +5,15 @@ import itertools
 import pytest
 import torch
 
-from mmgen_ext.models.augment import augment, cut_out, parse_augments, shift_colours, translate
+from mmgen_ext.models.augment import (
+    add_noise,
+    augment,
+    cut_out,
+    parse_augments,
+    rescale,
+    shift_colours,
+    translate,
+)
 
 
 def test_colours_are_the_papers_formulas_pixel_by_pixel():
@@ -51,7 +59,24 @@ def test_cutout_leaves_a_hole_of_half_the_sides_anywhere():
     assert (4, 6) in sizes and len(holes) > 20
 
 
-@pytest.mark.parametrize("name", ["color", "translation", "cutout"])
+def test_scale_resizes_by_a_quarter_at_most_and_keeps_what_is_seen():
+    ramp = torch.linspace(-1, 1, 64).expand(2, 3, 64, 64)
+    widths = set()
+    for _ in range(100):
+        y = rescale(ramp)
+        widths.add(y.shape[3])
+        assert y.shape[:2] == (2, 3) and y.shape[2] == y.shape[3]
+        assert torch.allclose(y[0, 0, 0], torch.linspace(-1, 1, y.shape[3]), atol=0.02)
+    assert min(widths) >= 48 and max(widths) <= 80 and len(widths) > 20
+
+
+def test_noise_is_that_much_and_of_no_mean():
+    x = torch.rand(1, 3, 128, 128)
+    noise = add_noise(x) - x
+    assert abs(noise.mean()) < 0.002 and abs(noise.std() - 0.05) < 0.001
+
+
+@pytest.mark.parametrize("name", ["color", "translation", "cutout", "scale", "noise"])
 def test_gradient_goes_through_the_augmentation(name):
     x = torch.randn(1, 3, 8, 8, dtype=torch.double, requires_grad=True)
 

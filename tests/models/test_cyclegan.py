@@ -206,11 +206,34 @@ def test_inference_needs_no_discriminator_and_says_that_training_does():
         (dict(cycle_beta=-1), "cycle_beta=-1 is negative; expected 0 or more"),
         (dict(cycle_scale=0), "cycle_scale=0; expected 1, as it is, or more"),
         (dict(cycle_ssim=1.5), "cycle_ssim=1.5; expected a share from 0 to 1"),
+        (dict(source_negatives=-1), "source_negatives=-1 is negative"),
+        (
+            dict(source_negatives=1.0, channels=dict(monet=3, photo=1)),
+            "source_negatives=1.0 shows the discriminators",
+        ),
     ],
 )
 def test_wrong_options_are_answered_with_a_sentence(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+@pytest.mark.parametrize("gan_type", ["lsgan", "hinge"])
+def test_discriminators_learn_that_untranslated_pictures_are_not_theirs(gan_type):
+    options = dict(pool_size=0, gan_loss=dict(type="mmgen_ext.GANLoss", gan_type=gan_type))
+    model = build(source_negatives=0.5, **options)
+    real = {d: batch()[f"img_{d}"] for d in ("monet", "photo")}
+    fake = {d: -x for d, x in real.items()}
+    found = model.discriminator_losses(real, fake, model.pools)
+    for d, other in (("monet", "photo"), ("photo", "monet")):
+        on = {name: model.discriminators[d](x) for name, x in
+              dict(real=real[d], fake=fake[d], source=real[other]).items()}  # fmt: skip
+        if gan_type == "hinge":
+            terms = [(1 - on["real"]).relu(), (1 + on["fake"]).relu(), (1 + on["source"]).relu()]
+        else:
+            terms = [(1 - on["real"]) ** 2, on["fake"] ** 2, on["source"] ** 2]
+        expected = sum(w * t.mean() for w, t in zip((0.5, 0.5, 0.25), terms, strict=True))
+        assert torch.allclose(found[f"loss_gan_d_{d}"], expected, rtol=1e-5)
 
 
 def test_unknown_target_is_answered_with_the_domains():
