@@ -321,9 +321,7 @@ class CycleGAN(BaseTranslationModel):
         losses = {}
         for d in self.discriminators:
             pair = (augment(x, self.augments) for x in (real[d], pools[d].query(fake[d])))
-            loss = self.gan_loss.discriminator_loss(
-                self.discriminators[d], *pair, self.iteration
-            )
+            loss = self.gan_loss.discriminator_loss(self.discriminators[d], *pair, self.iteration)
             if self.source_negatives:
                 (source,) = (real[other] for other in real if other != d)
                 logits = self.discriminators[d](augment(source, self.augments))

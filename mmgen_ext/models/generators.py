@@ -214,8 +214,7 @@ class ResnetGenerator(Network):
         return (x, given) if taps else x
 
     def through(self, x: Tensor, source: Tensor, begin: int, end: int | None = None) -> Tensor:
-        """Apply layers `begin` to `end`, of which the first is given x, to a translation of
-        `source`."""
+        """Layers `begin` to `end` of a translation of `source`; the first of them is given x."""
         run, first = way_through(self, source), self.trunk.start
         end = len(self.model) if end is None else end
         if self.semantics is None or not begin <= first < end:
