@@ -118,17 +118,27 @@ def test_what_a_plan_lacks_and_who_is_unknown_is_said(plan, tmp_path):
 
 def test_every_recipe_of_the_shipped_plan_has_a_model_for_every_set(tmp_path):
     plan = Plan(ROOT / "configs" / "recipes" / "cpu_128x128.py", tmp_path)
-    weights, rates = set(), {}
+    weights, rates, aids = set(), {}, {}
     for data in plan.sets:
         for recipe in plan.recipes:
             cfg = plan.config(Run(recipe, data, 1))
             build_model({**cfg.model, "discriminator": None})
             assert cfg.domains == cfg.model.domains == plan.sets[data]["domains"]
             rates.setdefault(recipe, []).append([part.lr for part in cfg.optimizer.values()][:2])
+            aids.setdefault(recipe, []).append(
+                (
+                    cfg.model.generator.get("semantics", 0),
+                    cfg.model.get("source_negatives", 0),
+                    cfg.model.get("discriminator_augment"),
+                )
+            )
             if recipe == "default":
                 weights.add((data, cfg.model.cycle_weight))
-    assert weights == {("monet2photo", 10.0), ("horse2zebra", 2.0)}
-    # Whatever a set's own rates are.
+    assert weights == {("monet2photo", 10.0), ("horse2zebra", 5.0)}
+    # Whatever a set's own rates and aids are.
+    assert aids["default"] == [(0, 0, None), (2, 1.0, "scale,noise")]
+    for recipe in ("paper", "patchgan", "fastcut", "fastcut_skip"):
+        assert aids[recipe] == [(0, 0, None)] * 2, recipe
     assert rates["paper"] == rates["patchgan"] == rates["one_rate"] == [[2e-4, 2e-4]] * 2
 
 

@@ -26,6 +26,9 @@ minutes = 12
 iterations = 500
 patchgan = {  # what the default was before it saw through a network
     "model.generator.last_activation": "tanh",
+    "model.generator.semantics": 0,
+    "model.source_negatives": 0.0,
+    "model.discriminator_augment": None,
     "model.discriminator": dict(
         _delete_=True,
         type="mmgen_ext.PatchDiscriminator",
@@ -60,9 +63,7 @@ recipes = {
     "ema_0.99": {"ema.decay": 0.99},
     "beta_0": {"model.cycle_beta": 0.0},
     "beta_0.5": {"model.cycle_beta": 0.5},
-    "cycle_2": {"model.cycle_weight": 2.0},
     "cycle_5": {"model.cycle_weight": 5.0},
-    "cycle_10": {"model.cycle_weight": 10.0},
     "identity_0.5": {"model.identity_weight": 0.5},
     "identity_5": {"model.identity_weight": 5.0},
     "identity_falls": {
@@ -73,8 +74,11 @@ recipes = {
     "vanilla": {"model.gan_loss.gan_type": "vanilla"},
     "r1": {"model.gan_loss.r1_weight": 1.0},
     "augment": {"model.discriminator_augment": "color,translation,cutout"},
+    "semantics": {"model.generator.semantics": 2},
+    "no_semantics": {"model.generator.semantics": 0},
+    "negatives": {"model.source_negatives": 1.0},
+    "no_negatives": {"model.source_negatives": 0.0},
     "one_rate": {"optimizer.generators.lr": 2e-4, "optimizer.discriminators.lr": 2e-4},
-    "generators_4e-4": {"optimizer.generators.lr": 4e-4},
     "warmup": {"lr_config.warmup": "linear", "lr_config.warmup_iters": 200},
     "falls_at_once": {"lr_config.decay_from": 0.0},
     "batch_2": {"data.samples_per_gpu": 2},
