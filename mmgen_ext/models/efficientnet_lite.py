@@ -21,6 +21,7 @@ DEPTHS = {"lite0": (1, 2, 2, 3, 3, 4, 1), "lite1": (1, 3, 3, 4, 4, 5, 1)}
 STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of each stage's first block
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]
 EPS = 1e-3  # of the batch norms
+LEAST = 32  # pixels of a side: it is halved five times
 
 
 class FrozenConv(nn.Module):
@@ -156,10 +157,10 @@ class ImageNetFeatures(nn.Module):
         stages: Numbers of the stages, from 1 to 7, rising.
         enlarge: Factor by which pictures are enlarged before: the network knows things of some 200
             pixels.
-        most: Pixels of what it is shown at most; larger pictures are shown smaller. None: no limit.
+        most: Pixels of what it is shown at most; larger pictures are shown smaller.
     """
 
-    def __init__(self, stages: Sequence[int], enlarge: int = 1, most: int | None = None):
+    def __init__(self, stages: Sequence[int], enlarge: int = 1, most: float = math.inf):
         super().__init__()
         self.stages, self.enlarge, self.most = tuple(stages), enlarge, most
         self.network = EfficientNetLite("lite1", read_weights("lite1"), stages[-1])
@@ -177,10 +178,12 @@ class ImageNetFeatures(nn.Module):
             return [self.network.stages[n - 1].standardise(made[n - 1]) for n in self.stages]
 
     def shown(self, x: Tensor) -> Tensor:
-        """Pictures (N, C, H, W) as large as the network is shown them."""
+        """Pictures (N, C, H, W) as large as the network is shown them, at least of LEAST pixels."""
         scale = self.enlarge
-        if self.most and not torch.jit.is_tracing():  # Then sizes are not known.
-            scale = min(scale, math.sqrt(self.most / (x.shape[2] * x.shape[3])))
+        if not torch.jit.is_tracing():  # Then sizes are not known.
+            height, width = x.shape[2:]
+            scale = max(scale, LEAST / min(height, width))
+            scale = min(scale, math.sqrt(self.most / (height * width)))
         if scale == 1:
             return x
         if scale == self.enlarge:

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..registry import MODULES
 from .chain import way_through
-from .efficientnet_lite import ImageNetFeatures
+from .efficientnet_lite import LEAST, ImageNetFeatures
 from .layers import UPSAMPLES, BlurPool, ConvBlock, Network, check_choice
 
 
@@ -174,8 +174,7 @@ class ResnetGenerator(Network):
         )
         self.semantics = Semantics(4 * c, semantics) if semantics else None
         if semantics:
-            # The network halves five times.
-            self.min_size = max(self.min_size, -(-32 // semantics) // 4 * 4)
+            self.min_size = max(self.min_size, -(-LEAST // (4 * semantics)) * 4)
         self.global_skip = global_skip
         if global_skip:
             # Part of a checkpoint: it says that these are not the weights of a plain one.

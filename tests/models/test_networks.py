@@ -193,7 +193,11 @@ def test_semantics_tell_a_generator_where_things_are(photos):
     assert names == {f"semantics.convs.{i}.weight" for i in range(3)}
     # The smallest pictures, and large ones, which are shown smaller.
     assert network(torch.zeros(1, 3, network.min_size, network.min_size)).shape[2] == 16
+    assert [ResnetGenerator(base_channels=2, semantics=n).min_size for n in (0, 1, 3, 9)] == [
+        8, 32, 12, 8
+    ]  # fmt: skip
     features = network.semantics.features
+    assert features.shown(torch.zeros(1, 3, 8, 12)).shape[2:] == (32, 48)
     assert features.shown(torch.zeros(1, 3, 512, 512)).shape[2:] == (1024, 1024)
     assert features.shown(torch.zeros(1, 3, 800, 800)).shape[2:] == (1024, 1024)
     x = torch.rand(1, 3, 2048, 4096)
