@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.onnx.operators import shape_as_tensor
 
 from .layers import check_choice
 
@@ -179,17 +180,39 @@ class ImageNetFeatures(nn.Module):
 
     def shown(self, x: Tensor) -> Tensor:
         """Pictures (N, C, H, W) as large as the network is shown them, at least of LEAST pixels."""
-        scale = self.enlarge
-        if not torch.jit.is_tracing():  # Then sizes are not known.
-            height, width = x.shape[2:]
-            scale = max(scale, LEAST / min(height, width))
-            scale = min(scale, math.sqrt(self.most / (height * width)))
+        if torch.jit.is_tracing():  # A graph for all sizes; what uses it keeps to LEAST.
+            sides = shape_as_tensor(x)[2:].double()
+            scale = (self.most / sides.prod()).sqrt().clamp(max=self.enlarge)
+            return resized(x, *(sides * scale).round().unbind())
+        height, width = x.shape[2:]
+        scale = max(self.enlarge, LEAST / min(height, width))
+        scale = min(scale, math.sqrt(self.most / (height * width)))
         if scale == 1:
             return x
         if scale == self.enlarge:
             return F.interpolate(x, scale_factor=scale, mode="bilinear")
-        size = [max(1, round(side * scale)) for side in x.shape[2:]]
-        return F.interpolate(x, size, mode="area" if scale < 1 else "bilinear")
+        return resized(x, *(torch.tensor(round(side * scale)) for side in (height, width)))
+
+
+def resized(x: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) as (N, C, height, width), in operations that every graph knows.
+
+    Bilinear; a smaller picture is made of all pixels, by triangles as wide as its own.
+    """
+    rows, columns = (
+        triangles(side, to).to(x)
+        for side, to in zip(shape_as_tensor(x)[2:], (height, width), strict=True)
+    )
+    return rows @ x @ columns.T
+
+
+def triangles(side: Tensor, to: Tensor) -> Tensor:
+    """(to, side): how much of each pixel of a row of `side` is in each of a row of `to`."""
+    step = side.double() / to
+    middles = (torch.arange(to) + 0.5) * step
+    weights = 1 - (middles[:, None] - torch.arange(side) - 0.5).abs() / step.clamp(min=1)
+    weights = weights.clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)
 
 
 def read_weights(name: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from mmgen_ext.models.efficientnet_lite import (
     STD,
     EfficientNetLite,
     FrozenConv,
+    ImageNetFeatures,
     read_weights,
 )
 
@@ -60,6 +61,30 @@ def test_it_is_shown_normalised_rgb_and_judges_what_the_stages_make_of_it(pictur
     assert [tuple(each.shape) for each in logits] == [(2, 1, 64, 64), (2, 1, 8, 8)]
     with torch.autocast("cpu", torch.bfloat16):
         assert all(map(torch.equal, network(pictures), logits))
+
+
+class Shown(torch.nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.features = features
+
+    def forward(self, x):
+        return self.features.shown(x)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_large_pictures_are_shown_smaller_also_by_an_exported_graph():
+    features = ImageNetFeatures((1,), enlarge=2, most=96 * 96)
+    traced = torch.jit.trace(Shown(features), torch.zeros(1, 3, 40, 48))
+    for height, width in ((40, 48), (32, 64), (64, 64), (97, 95), (100, 150), (301, 200)):
+        x = torch.rand(2, 3, height, width)
+        shown = features.shown(x)
+        sides = torch.tensor(shown.shape[2:])
+        assert sides.prod() <= 96 * 96 * 1.02 or height * width * 4 <= 96 * 96
+        smooth = F.interpolate(x, shown.shape[2:], mode="bilinear", antialias=True)
+        torch.testing.assert_close(shown, smooth, rtol=0, atol=1e-5)
+        torch.testing.assert_close(traced(x), shown, rtol=0, atol=1e-5)
+    assert features.shown(torch.rand(1, 3, 8, 12)).shape[2:] == (32, 48)
 
 
 def test_judges_can_be_deeper():
