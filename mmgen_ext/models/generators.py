@@ -204,22 +204,20 @@ class ResnetGenerator(Network):
             taps: Numbers of layers, rising; what they are given is returned beside the translation.
             to_end: Whether to go on after the last of `taps`; else x of there is returned.
         """
-        source, given = x, []
+        run, source, first, given = way_through(self, x), x, self.trunk.start, []
+
+        def through(x: Tensor, begin: int, end: int) -> Tensor:
+            if self.semantics is None or not begin <= first < end:
+                return run(self.model[begin:end], x)
+            x = run(self.model[begin:first], x)
+            return run(self.model[first:end], x + self.semantics(source, x.shape[2:]).to(x.dtype))
+
         for begin, end in pairwise((0, *taps)):
-            x = self.through(x, source, begin, end)
+            x = through(x, begin, end)
             given.append(x)
         if to_end:
-            x = self.finish(self.through(x, source, taps[-1] if taps else 0), source)
+            x = self.finish(through(x, taps[-1] if taps else 0, len(self.model)), source)
         return (x, given) if taps else x
-
-    def through(self, x: Tensor, source: Tensor, begin: int, end: int | None = None) -> Tensor:
-        """Layers `begin` to `end` of a translation of `source`; the first of them is given x."""
-        run, first = way_through(self, source), self.trunk.start
-        end = len(self.model) if end is None else end
-        if self.semantics is None or not begin <= first < end:
-            return run(self.model[begin:end], x)
-        x = run(self.model[begin:first], x)
-        return run(self.model[first:end], x + self.semantics(source, x.shape[2:]).to(x.dtype))
 
     def taps(self, count: int) -> list[int]:
         """Layers at the beginning and end of the residual blocks and evenly between, for `forward`.
