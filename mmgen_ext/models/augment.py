@@ -85,8 +85,16 @@ def parse_augments(names: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def augment(x: Tensor, names: Sequence[str]) -> Tensor:
-    """Augment each of x (N, C, H, W) in [-1, 1] by itself, in the order of `names`."""
+def augment(batches: Sequence[Tensor], names: Sequence[str]) -> list[Tensor]:
+    """Augment each picture of batches (N, C, H, W) in [-1, 1], in the order of `names`.
+
+    Batches of one size have one size after it.
+    """
+    if not names:
+        return list(batches)
+    if len({x.shape[1:] for x in batches}) > 1:
+        return [augment([x], names)[0] for x in batches]
+    x = torch.cat(batches)
     for name in names:
         x = AUGMENTS[name](x)
-    return x
+    return list(x.split([len(batch) for batch in batches]))

@@ -18,7 +18,7 @@ from .augment import augment, parse_augments
 from .cycle import cycle_loss
 from .fused import weights_cast_once
 from .image_pool import ImagePool
-from .layers import pass_together
+from .layers import pass_all
 from .losses import l1_loss, set_requires_grad
 from .precision import LossScale, autocast
 
@@ -270,13 +270,11 @@ class CycleGAN(BaseTranslationModel):
 
         Both are one pass where the network treats each image by itself.
         """
-        fake, identity = {}, {}
+        inputs = {}
         for target, source in zip(real, reversed(real), strict=True):
-            network, inputs = self.generators[target], [real[source]]
-            if self.identity_weight:
-                inputs.append(real[target])
-            outputs = [y.float() for y in pass_together(network, *inputs)]
-            fake[target], identity[target] = outputs[0], outputs[-1]
+            inputs[target] = [real[source], *([real[target]] if self.identity_weight else [])]
+        outputs = pass_all(self.generators, inputs)
+        fake, identity = ({d: ys[i].float() for d, ys in outputs.items()} for i in (0, -1))
         return fake, identity if self.identity_weight else None
 
     def generator_losses(
@@ -293,11 +291,11 @@ class CycleGAN(BaseTranslationModel):
         losses = self.adversarial_losses(fake)
         if self.cycle_weight:
             # E[|F(G(x)) - x|] in both directions, eq. 2
-            cycle = {a: self.generators[a](fake[b]), b: self.generators[b](fake[a])}
+            cycle = pass_all(self.generators, {a: [fake[b]], b: [fake[a]]})
             shares = self.cycle_ssim, self.cycle_features
             losses["cycle_loss"] = sum(
                 cycle_loss(
-                    *(cycle[d], real[d], self.cycle_weight, *shares, self.discriminators[d]),
+                    *(*cycle[d], real[d], self.cycle_weight, *shares, self.discriminators[d]),
                     beta=self.cycle_beta,
                     scale=self.cycle_scale,
                 )
@@ -313,22 +311,32 @@ class CycleGAN(BaseTranslationModel):
 
     def adversarial_losses(self, fake: dict) -> dict[str, Tensor]:
         """What the discriminators tell the generators about their images."""
-        logits = {d: net(augment(fake[d], self.augments)) for d, net in self.discriminators.items()}
-        return {f"loss_gan_g_{d}": self.gan_loss(logits[d], True) for d in logits}
+        _, logits = self.judge({d: [fake[d]] for d in self.discriminators})
+        return {f"loss_gan_g_{d}": self.gan_loss(*logits[d], True) for d in logits}
 
     def discriminator_losses(self, real: dict, fake: dict, pools: dict) -> dict[str, Tensor]:
         """Losses of both discriminators on real images and on generated ones through the pools."""
+        pictures = {d: [real[d], pools[d].query(fake[d]).detach()] for d in self.discriminators}
+        if self.source_negatives:
+            for d, each in pictures.items():
+                each += (real[other] for other in real if other != d)
+        shown, logits = self.judge(pictures)
         losses = {}
-        for d in self.discriminators:
-            pair = (augment(x, self.augments) for x in (real[d], pools[d].query(fake[d])))
-            loss = self.gan_loss.discriminator_loss(self.discriminators[d], *pair, self.iteration)
-            if self.source_negatives:
-                (source,) = (real[other] for other in real if other != d)
-                logits = self.discriminators[d](augment(source, self.augments))
-                of_source = self.gan_loss(logits, False, is_disc=True)
+        for d, (of_real, of_fake, *of_sources) in logits.items():
+            loss = self.gan_loss.telling_apart(of_real, of_fake)
+            network, pair = self.discriminators[d], shown[d][:2]
+            loss = loss + self.gan_loss.penalty(network, *pair, self.iteration)
+            for of_source in of_sources:
+                of_source = self.gan_loss(of_source, False, is_disc=True)
                 loss = loss + 0.5 * self.source_negatives * of_source
             losses[f"loss_gan_d_{d}"] = loss
         return losses
+
+    def judge(self, pictures: dict[str, list[Tensor]]) -> tuple[dict, dict[str, tuple]]:
+        """Pictures by the domain whose discriminator judges them, augmented, and its logits."""
+        augmented = iter(augment([x for xs in pictures.values() for x in xs], self.augments))
+        shown = {d: [next(augmented) for _ in xs] for d, xs in pictures.items()}
+        return shown, pass_all(self.discriminators, shown)
 
 
 def step_all(optimizers: Mapping, losses: Sequence[Tensor]) -> bool:

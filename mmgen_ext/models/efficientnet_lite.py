@@ -159,11 +159,20 @@ class ImageNetFeatures(nn.Module):
         enlarge: Factor by which pictures are enlarged before: the network knows things of some 200
             pixels.
         most: Pixels of what it is shown at most; larger pictures are shown smaller.
+        teaches: Whether the gradient of what it makes goes to the pictures.
     """
 
-    def __init__(self, stages: Sequence[int], enlarge: int = 1, most: float = math.inf):
+    def __init__(
+        self,
+        stages: Sequence[int],
+        enlarge: int = 1,
+        most: float = math.inf,
+        teaches: bool = True,
+    ):
         super().__init__()
         self.stages, self.enlarge, self.most = tuple(stages), enlarge, most
+        self.teaches = teaches
+        self.key = (self.stages, enlarge, most, teaches)  # Those of one key see the same.
         self.network = EfficientNetLite("lite1", read_weights("lite1"), stages[-1])
         self.channels = [self.network.stages[n - 1].channels for n in stages]
 
@@ -173,7 +182,8 @@ class ImageNetFeatures(nn.Module):
         Returns:
             (N, C, H', W') of each, about 0 and 1 in mean and deviation; see EfficientNetLite.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        learns = self.teaches and torch.is_grad_enabled()
+        with torch.autocast(x.device.type, enabled=False), torch.set_grad_enabled(learns):
             x = self.shown(x.to(self.network.mean.dtype)).expand(-1, 3, -1, -1).flip(1)  # RGB
             made = self.network((x + 1) / 2)
             return [self.network.stages[n - 1].standardise(made[n - 1]) for n in self.stages]

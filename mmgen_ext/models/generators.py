@@ -73,18 +73,14 @@ class Semantics(nn.Module):
 
     def __init__(self, channels: int, enlarge: int):
         super().__init__()
-        self.features = ImageNetFeatures((3, 5, 7), enlarge, most=2**20)
+        # Nothing is learned of how a picture would have to change for something else to be seen.
+        self.features = ImageNetFeatures((3, 5, 7), enlarge, most=2**20, teaches=False)
         self.convs = nn.ModuleList(
             nn.Conv2d(each, channels, 1, bias=False) for each in self.features.channels
         )
 
-    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
-        """What is in x (N, 3 or 1, H, W) in [-1, 1], as (N, channels, *size).
-
-        Nothing is learned of how x would have to change for the network to see something else.
-        """
-        with torch.no_grad():
-            seen = self.features(x)
+    def forward(self, seen: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """(N, channels, *size) of what `features` make of pictures."""
         made = [conv(each) for conv, each in zip(self.convs, seen, strict=True)]
         return sum(F.interpolate(each, size, mode="bilinear") for each in made)
 
@@ -194,8 +190,17 @@ class ResnetGenerator(Network):
         # As gradients: nowhere cut off, and at 0 that of either side.
         return source + made * torch.where(made > 0, 1 - source, 1 + source)
 
+    @property
+    def sight(self) -> ImageNetFeatures | None:
+        """What the source's semantics are seen through."""
+        return self.semantics and self.semantics.features
+
     def forward(
-        self, x: Tensor, taps: Sequence[int] = (), to_end: bool = True
+        self,
+        x: Tensor,
+        taps: Sequence[int] = (),
+        to_end: bool = True,
+        seen: Sequence[Tensor] | None = None,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Translate x (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1].
 
@@ -203,6 +208,7 @@ class ResnetGenerator(Network):
             x: Pictures.
             taps: Numbers of layers, rising; what they are given is returned beside the translation.
             to_end: Whether to go on after the last of `taps`; else x of there is returned.
+            seen: What `sight` makes of x; None to look.
         """
         run, source, first, given = way_through(self, x), x, self.trunk.start, []
 
@@ -210,7 +216,8 @@ class ResnetGenerator(Network):
             if self.semantics is None or not begin <= first < end:
                 return run(self.model[begin:end], x)
             x = run(self.model[begin:first], x)
-            return run(self.model[first:end], x + self.semantics(source, x.shape[2:]).to(x.dtype))
+            what = self.semantics.features(source) if seen is None else seen
+            return run(self.model[first:end], x + self.semantics(what, x.shape[2:]).to(x.dtype))
 
         for begin, end in pairwise((0, *taps)):
             x = through(x, begin, end)

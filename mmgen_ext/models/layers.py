@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -223,12 +223,54 @@ def pass_together(
     uses the network.
     """
     through = through or network
-    if len({batch.shape[1:] for batch in batches}) > 1 or not is_per_image(network):
+    if not can_be_one(network, batches):
         return tuple(through(batch) for batch in batches)
-    outputs, sizes = through(torch.cat(batches)), [len(batch) for batch in batches]
+    return taken_apart(through(torch.cat(batches)), batches)
+
+
+def can_be_one(network: nn.Module, batches: Sequence[Tensor]) -> bool:
+    """Whether network(torch.cat(batches)) gives what the network gives each."""
+    return len({batch.shape[1:] for batch in batches}) == 1 and is_per_image(network)
+
+
+def taken_apart(outputs: Tensor | Sequence[Tensor], batches: Sequence[Tensor]) -> tuple:
+    """What belongs to each of the batches in what was made of all of them in one."""
+    sizes = [len(batch) for batch in batches]
     if isinstance(outputs, Tensor):
         return outputs.split(sizes)
     return tuple(zip(*(output.split(sizes) for output in outputs), strict=True))
+
+
+def pass_all(
+    networks: Mapping[str, nn.Module], batches: Mapping[str, Sequence[Tensor]]
+) -> dict[str, tuple]:
+    """`pass_together` of each of the networks that `batches` names and its batches.
+
+    Those that look through the same frozen network (`Network.sight`) share a pass of it: on a CPU
+    that takes hardly longer than a pass of one picture.
+    """
+    inputs = {
+        d: [torch.cat(xs)] if can_be_one(networks[d], xs) else xs for d, xs in batches.items()
+    }
+    sights, alike = {}, {}
+    for d, xs in inputs.items():
+        network = getattr(networks[d], "module", networks[d])
+        sight = getattr(network, "sight", None)
+        for i, x in enumerate(xs if sight else ()):
+            sights[sight.key] = sight
+            alike.setdefault((sight.key, x.shape[1:]), {})[d, i] = x
+    seen = {}
+    for (key, _), pictures in alike.items():
+        parts = taken_apart(sights[key](torch.cat([*pictures.values()])), [*pictures.values()])
+        seen |= {at: dict(seen=part) for at, part in zip(pictures, parts, strict=True)}
+    made = {
+        d: tuple(networks[d](x, **seen.get((d, i), {})) for i, x in enumerate(xs))
+        for d, xs in inputs.items()
+    }
+    return {
+        d: taken_apart(made[d][0], xs) if len(made[d]) < len(xs) else made[d]
+        for d, xs in batches.items()
+    }
 
 
 class Network(nn.Module):
@@ -239,6 +281,8 @@ class Network(nn.Module):
     """
 
     fused = False
+    # An ImageNetFeatures that it looks at pictures through; `forward` takes its output as `seen`.
+    sight = None
 
     def __init__(self, init_cfg: dict | None = None):
         super().__init__()

@@ -161,7 +161,20 @@ class GANLoss(nn.Module):
         """
         fake = fake.detach()
         of_fake, of_real = pass_together(discriminator, fake, real)
-        loss = 0.5 * (self(of_fake, False, is_disc=True) + self(of_real, True, is_disc=True))
+        penalty = self.penalty(discriminator, real, fake, iteration)
+        return self.telling_apart(of_real, of_fake) + penalty
+
+    def telling_apart(
+        self, of_real: Tensor | Sequence[Tensor], of_fake: Tensor | Sequence[Tensor]
+    ) -> Tensor:
+        """Half the sum of the discriminators' losses of logits of real and of fake images."""
+        return 0.5 * (self(of_fake, False, is_disc=True) + self(of_real, True, is_disc=True))
+
+    def penalty(
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor, iteration: int
+    ) -> Tensor | float:
+        """The weighted penalties that are on in this iteration; 0 where there is none."""
+        loss = 0.0
         if self.gp_weight:
             loss = loss + self.gp_weight * gradient_penalty(discriminator, real, fake)
         if self.r1_weight and iteration % self.r1_interval == 0:

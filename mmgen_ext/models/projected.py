@@ -63,7 +63,16 @@ class ProjectedDiscriminator(Network):
         )
         self.init_weights()
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H', W') of each stage."""
+    @property
+    def sight(self) -> ImageNetFeatures:
+        """What pictures are seen through."""
+        return self.features
+
+    def forward(self, x: Tensor, seen: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Judge x (N, in_channels, H, W) in [-1, 1]: logits (N, 1, H', W') of each stage.
+
+        `seen` is what `sight` makes of x, or None to look.
+        """
+        seen = self.features(x) if seen is None else seen
         with torch.autocast(x.device.type, enabled=False):
-            return [head(y) for head, y in zip(self.heads, self.features(x), strict=True)]
+            return [head(y) for head, y in zip(self.heads, seen, strict=True)]

@@ -82,14 +82,28 @@ def test_gradient_goes_through_the_augmentation(name):
 
     def once(x):
         torch.manual_seed(1)
-        return augment(x, [name])
+        return augment([x], [name])[0]
 
     assert torch.autograd.gradcheck(once, x)
 
 
+def test_batches_of_one_size_have_one_size_after_it_and_others_are_augmented_alone():
+    for _ in range(5):
+        a, b = augment([torch.zeros(2, 3, 40, 40), torch.ones(1, 3, 40, 40)], ["scale", "cutout"])
+        assert a.shape[1:] == b.shape[1:] and (len(a), len(b)) == (2, 1)
+        assert a.max() == 0 and b.max() > 0.9  # each is given back its own
+    sizes = {
+        (a.shape[2] / 40, b.shape[2] / 80)
+        for a, b in (augment([torch.zeros(1, 3, 40, 40), torch.zeros(1, 1, 80, 80)], ["scale"])
+                     for _ in range(5))
+    }  # fmt: skip
+    assert any(a != b for a, b in sizes)
+
+
 def test_nothing_named_costs_nothing_and_names_come_as_text_or_list():
     x = torch.randn(1, 3, 8, 8)
-    assert augment(x, parse_augments(None)) is x
+    (same,) = augment([x], parse_augments(None))
+    assert same is x
     assert parse_augments("color, cutout") == parse_augments(["color", "cutout"])
     with pytest.raises(ValueError, match="'colour' is not known; choose one of color, transl"):
         parse_augments("colour")

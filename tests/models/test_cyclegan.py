@@ -298,6 +298,33 @@ def test_merged_and_fused_step_equals_the_plain_one(size, options, monkeypatch):
         assert torch.allclose(gradient, plain[name], atol=close, rtol=1e-5), name
 
 
+@pytest.mark.parametrize("identity", [0.0, 5.0])
+def test_networks_that_look_alike_look_together_and_see_what_they_see_alone(identity, monkeypatch):
+    judges = dict(type="mmgen_ext.ProjectedDiscriminator", base_channels=4, enlarge=2)
+    model = build(
+        generator=dict(GENERATOR, semantics=2, last_activation="softsign"),
+        discriminator=judges,
+        source_negatives=1.0,
+        identity_weight=identity,
+        pool_size=0,
+    )
+    alone, looks = copy.deepcopy(model), []
+    for sight in (network.sight for part in (model.generators, model.discriminators)
+                  for network in part.values()):  # fmt: skip
+        sight.network.register_forward_hook(lambda _, inputs, __: looks.append(len(inputs[0])))
+    losses, gradients = parts(model, batch())
+    # Generators: there, back; what judges tell them; what judges learn.
+    assert looks == [4 if identity else 2, 2, 2, 6]
+    for networks in (model.generators, model.discriminators):
+        monkeypatch.setattr(type(networks["monet"]), "sight", None)
+    expected, plain = parts(alone, batch())
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(expected[name].item(), rel=1e-4)
+    close = 1e-5 * max(g.abs().max().item() for g in plain.values())
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, plain[name], atol=close, rtol=1e-3), name
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_r1_follows_the_runs_iteration_or_else_counts_steps(told):
     model, seen = build(gan_loss=dict(type="mmgen_ext.GANLoss", r1_weight=1.0, r1_interval=3)), []

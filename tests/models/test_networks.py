@@ -176,7 +176,7 @@ def test_semantics_tell_a_generator_where_things_are(photos):
     torch.manual_seed(0)
     network = ResnetGenerator(base_channels=4, num_blocks=1, norm="none", semantics=2).eval()
     x = image_to_tensor(photos["chelsea"][:128, :192, ::-1].copy())[None]
-    seen = network.semantics(x, (32, 48))
+    seen = network.semantics(network.sight(x), (32, 48))
     assert seen.shape == (1, 16, 32, 48) and 0.1 < seen.std() < 2
     # Added to what the residual blocks are given, and to nothing else.
     before = network.model[:3](x)
