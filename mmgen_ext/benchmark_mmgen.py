@@ -17,6 +17,7 @@ ONLY_OURS = {
     "upsample": "deconv",
     "downsample": "stride",
     "global_skip": False,
+    "smoothing": 0,
     "last_activation": "tanh",
     "semantics": 0,
 }

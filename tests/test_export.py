@@ -41,6 +41,10 @@ MODELS = {
             type="mmgen_ext.ResnetGenerator", global_skip=True, last_activation="softsign", **TINY
         ),
     ),
+    "smoothing": dict(
+        OURS,
+        generator=dict(type="mmgen_ext.ResnetGenerator", global_skip=True, smoothing=3, **TINY),
+    ),
     "semantics": dict(OURS, generator=dict(type="mmgen_ext.ResnetGenerator", semantics=2, **TINY)),
     "gray to colour": dict(
         OURS, generator=dict(type="mmgen_ext.ResnetGenerator", in_channels=1, **TINY)

@@ -127,6 +127,7 @@ def test_every_recipe_of_the_shipped_plan_has_a_model_for_every_set(tmp_path):
             rates.setdefault(recipe, []).append([part.lr for part in cfg.optimizer.values()][:2])
             aids.setdefault(recipe, []).append(
                 (
+                    cfg.model.generator.get("smoothing", 0),
                     cfg.model.generator.get("semantics", 0),
                     cfg.model.get("source_negatives", 0),
                     cfg.model.get("discriminator_augment"),
@@ -135,10 +136,10 @@ def test_every_recipe_of_the_shipped_plan_has_a_model_for_every_set(tmp_path):
             if recipe == "default":
                 weights.add((data, cfg.model.cycle_weight))
     assert weights == {("monet2photo", 10.0), ("horse2zebra", 5.0)}
-    # Whatever a set's own rates and aids are.
-    assert aids["default"] == [(0, 0, None), (2, 1.0, "scale,noise")]
+    # Whatever the default's and a set's own are.
+    assert aids["default"] == [(4, 2, 1.0, "scale,noise")] * 2
     for recipe in ("paper", "patchgan", "fastcut", "fastcut_skip"):
-        assert aids[recipe] == [(0, 0, None)] * 2, recipe
+        assert aids[recipe] == [(0, 0, 0, None)] * 2, recipe
     assert rates["paper"] == rates["patchgan"] == rates["one_rate"] == [[2e-4, 2e-4]] * 2
 
 

@@ -2,3 +2,4 @@
 
 _base_ = "schedule.py"
 optimizer = dict(discriminators=dict(lr=1e-3))
+precision = "auto"

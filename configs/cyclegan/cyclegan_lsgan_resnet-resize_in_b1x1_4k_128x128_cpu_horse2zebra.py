@@ -6,9 +6,6 @@ data_root = "data/horse2zebra"
 model = dict(
     domains=domains,
     default_domain="zebra",
-    generator=dict(semantics=2),  # tells horses from meadows
-    source_negatives=1.0,  # else stripes come and go
-    discriminator_augment="scale,noise",  # else thin coloured lines do as well as stripes
     cycle_weight=5.0,  # with 2 there are blotches, with 10 horses stay horses
 )
 optimizer = dict(generators=dict(lr=1e-4))

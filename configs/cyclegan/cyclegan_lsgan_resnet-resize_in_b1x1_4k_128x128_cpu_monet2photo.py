@@ -1,7 +1,10 @@
 """Monet at a size that two CPU cores train in half an hour: 128 x 128, half as wide, 6 blocks."""
 
 _base_ = "cyclegan_lsgan_resnet_in_b1x1_80k_monet2photo.py"
-model = dict(generator=dict(base_channels=32, num_blocks=6), discriminator=dict(enlarge=2))
+model = dict(
+    generator=dict(base_channels=32, num_blocks=6, smoothing=4, semantics=2),
+    discriminator=dict(enlarge=2),
+)
 train_pipeline = [
     dict(type="mmgen_ext.LoadImage"),
     dict(type="mmgen_ext.Resize", size=143),

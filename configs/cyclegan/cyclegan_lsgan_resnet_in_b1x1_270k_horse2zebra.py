@@ -12,11 +12,7 @@ data_root = "data/horse2zebra"
 model = dict(
     domains=domains,
     default_domain="zebra",
-    generator=dict(semantics=1),
-    source_negatives=1.0,
-    discriminator_augment="scale,noise",
     cycle_weight=5.0,
 )
 optimizer = dict(generators=dict(lr=1e-4))
 total_iters = 270000
-precision = "auto"

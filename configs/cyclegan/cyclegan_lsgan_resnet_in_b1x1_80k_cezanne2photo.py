@@ -9,4 +9,3 @@ _base_ = [
 domains = ["cezanne", "photo"]  # trainA, trainB
 data_root = "data/cezanne2photo"
 model = dict(domains=domains, default_domain="cezanne")
-precision = "auto"

@@ -9,4 +9,3 @@ _base_ = [
 domains = ["monet", "photo"]  # trainA, trainB
 data_root = "data/monet2photo"
 model = dict(domains=domains, default_domain="monet")
-precision = "auto"

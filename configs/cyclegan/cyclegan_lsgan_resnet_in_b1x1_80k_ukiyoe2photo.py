@@ -9,4 +9,3 @@ _base_ = [
 domains = ["ukiyoe", "photo"]  # trainA, trainB
 data_root = "data/ukiyoe2photo"
 model = dict(domains=domains, default_domain="ukiyoe")
-precision = "auto"

@@ -9,4 +9,3 @@ _base_ = [
 domains = ["vangogh", "photo"]  # trainA, trainB
 data_root = "data/vangogh2photo"
 model = dict(domains=domains, default_domain="vangogh")
-precision = "auto"

@@ -26,6 +26,7 @@ minutes = 12
 iterations = 500
 patchgan = {  # what the default was before it saw through a network
     "model.generator.last_activation": "tanh",
+    "model.generator.smoothing": 0,
     "model.generator.semantics": 0,
     "model.source_negatives": 0.0,
     "model.discriminator_augment": None,
@@ -55,7 +56,7 @@ recipes = {
     "default": {},
     # The default but for one thing.
     "tanh": {"model.generator.last_activation": "tanh"},
-    "no_skip": {"model.generator.global_skip": False},
+    "no_skip": {"model.generator.global_skip": False, "model.generator.smoothing": 0},
     "deconv": {"model.generator.upsample": "deconv"},
     "subpixel": {"model.generator.upsample": "subpixel"},
     "blur": {"model.generator.downsample": "blur"},
@@ -74,9 +75,9 @@ recipes = {
     "vanilla": {"model.gan_loss.gan_type": "vanilla"},
     "r1": {"model.gan_loss.r1_weight": 1.0},
     "augment": {"model.discriminator_augment": "color,translation,cutout"},
-    "semantics": {"model.generator.semantics": 2},
+    "no_augment": {"model.discriminator_augment": None},
+    "no_smoothing": {"model.generator.smoothing": 0},
     "no_semantics": {"model.generator.semantics": 0},
-    "negatives": {"model.source_negatives": 1.0},
     "no_negatives": {"model.source_negatives": 0.0},
     "one_rate": {"optimizer.generators.lr": 2e-4, "optimizer.discriminators.lr": 2e-4},
     "warmup": {"lr_config.warmup": "linear", "lr_config.warmup_iters": 200},

@@ -47,13 +47,14 @@ def translate_strips(
         head = _Chain(layers[:first], source, height, rows, bar)
         x = head.whole()
         if network.semantics is not None:
-            x += network.semantics(source(0, height), x.shape[2:])
+            x += network.semantics(network.sight(source(0, height)), x.shape[2:])
         for block in blocks:
             _residual(block, x, max(4, rows // network.size_divisor), bar)
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)
         for start, stop in strips(height, rows):
-            made = tail.output(start, stop)
-            sink(start, stop, network.finish(made, source(start, stop)))
+            made, above = tail.output(start, stop), min(start, network.reach)
+            needed = source(start - above, min(height, stop + network.reach))
+            sink(start, stop, network.finish(made, needed, above))
         bar.update()
 
 

@@ -162,7 +162,7 @@ def begin_as(student: nn.Module, teacher: nn.Module) -> None:
     pairs = [[m for m in net.model if isinstance(m, ConvBlock)] for net in (student, teacher)]
     if any(block.shuffle is not None for block in (*pairs[0], *pairs[1])):
         return  # Its filters are no channels.
-    if student.global_skip != teacher.global_skip:
+    if (student.global_skip, student.smoothing) != (teacher.global_skip, teacher.smoothing):
         pairs = [blocks[:-1] for blocks in pairs]  # One makes the picture, the other its change.
     kept = None
     for own, other in ((a.conv, b.conv) for a, b in zip(*pairs, strict=True)):

@@ -63,6 +63,18 @@ def halving(channels: int, downsample: str, conv: dict) -> list[nn.Module]:
     return [ConvBlock(channels, 2 * channels, **conv)]
 
 
+def softened(x: Tensor, radius: int) -> Tensor:
+    """Pictures (N, C, H, W) without what is finer than some `radius` pixels: nearly a Gaussian's.
+
+    Means of 2 radius + 1 pixels in both directions, twice; the border mirrors what is inside.
+    """
+    side = 2 * radius + 1
+    for _ in range(2):
+        x = F.pad(x, (radius,) * 4, mode="reflect")
+        x = F.avg_pool2d(F.avg_pool2d(x, (side, 1), 1), (1, side), 1)
+    return x
+
+
 class Semantics(nn.Module):
     """What is where in a picture, as a frozen network trained on ImageNet sees it.
 
@@ -103,6 +115,10 @@ class ResnetGenerator(Network):
             pass before every second pixel is taken; see BlurPool. Four times the work there.
         global_skip: The last layer makes not the picture but how far each value goes from the
             input's to white (at 1) or black (at -1). Training begins with the picture itself.
+        smoothing: Radius, in pixels, of what a picture may lose before it is changed: the last
+            layer also makes, for each pixel, how much of a softened picture is in what the change
+            begins with. So a pattern, as a zebra's stripes, can be taken away without being painted
+            over line by line. 0 is without; needs `global_skip`.
         last_activation: 'tanh' as in the paper, or 'softsign', x / (1 + |x|): its gradient stays
             where that of tanh vanishes, so what was painted black or white can be taken back.
         semantics: Factor by which pictures are enlarged for a frozen network trained on ImageNet
@@ -133,6 +149,7 @@ class ResnetGenerator(Network):
         downsample: str = "stride",
         recompute: bool = False,
         global_skip: bool = False,
+        smoothing: int = 0,
         last_activation: str = "tanh",
         semantics: int = 0,
         init_cfg: dict | None = None,
@@ -147,6 +164,11 @@ class ResnetGenerator(Network):
             raise ValueError(
                 f"got in_channels={in_channels}, out_channels={out_channels}; expected the same of "
                 f"both, as a picture and its change are added. Set global_skip=False"
+            )
+        if smoothing < 0 or (smoothing and not global_skip):
+            raise ValueError(
+                f"got smoothing={smoothing} and global_skip={global_skip}; expected 0 or more, and "
+                f"a picture that is changed. Set global_skip=True"
             )
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
@@ -166,8 +188,10 @@ class ResnetGenerator(Network):
             ),
             ConvBlock(4 * c, 2 * c, upsample=upsample, **scale),
             ConvBlock(2 * c, c, upsample=upsample, **scale),
-            ConvBlock(c, out_channels, activation=last_activation, **ends),
+            ConvBlock(c, out_channels + bool(smoothing), activation=last_activation, **ends),
         )
+        self.smoothing = smoothing
+        self.min_size = max(self.min_size, -(-(smoothing + 1) // 4) * 4)
         self.semantics = Semantics(4 * c, semantics) if semantics else None
         if semantics:
             self.min_size = max(self.min_size, -(-LEAST // (4 * semantics)) * 4)
@@ -183,10 +207,27 @@ class ResnetGenerator(Network):
         if self.global_skip:
             nn.init.zeros_(self.model[-1].conv.weight)
 
-    def finish(self, made: Tensor, source: Tensor) -> Tensor:
-        """What is returned for `source`, or rows of it, of which the last layer made `made`."""
+    @property
+    def reach(self) -> int:
+        """Rows above and below of the source that `finish` needs for one."""
+        return 2 * self.smoothing
+
+    def finish(self, made: Tensor, source: Tensor, above: int = 0) -> Tensor:
+        """What is returned for `source`, or rows of it, of which the last layer made `made`.
+
+        Args:
+            made: Of as many rows as are returned.
+            source: These rows, with `reach` more above and below but where the picture ends.
+            above: How many are above.
+        """
         if not self.global_skip:
             return made
+        rows = slice(above, above + made.shape[2])
+        if self.smoothing:
+            made, share = made[:, :-1], made[:, -1:]
+            share = torch.sigmoid(6 * share - 3)  # hardly any at first
+            soft = softened(source, self.smoothing)[:, :, rows]
+            source = source[:, :, rows].lerp(soft, share.to(source.dtype))
         # As gradients: nowhere cut off, and at 0 that of either side.
         return source + made * torch.where(made > 0, 1 - source, 1 + source)
 

@@ -13,7 +13,12 @@ from torch import nn
 from ..files import replacing, shipped
 
 ROOT = shipped("configs").parent
-_BASES = ("_base_/model_default.py", "_base_/data.py", "_base_/schedule.py", "_base_/runtime.py")
+_BASES = (
+    "_base_/model_default.py",
+    "_base_/data.py",
+    "_base_/schedule_default.py",
+    "_base_/runtime.py",
+)
 _SMALL = ("cyclegan/cyclegan_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",)
 _TEXT = '''"""{title} and back{size}."""
 

@@ -67,6 +67,7 @@ def psnr(a, b):
         dict(downsample="blur"),
         dict(downsample="blur", num_blocks=0),
         dict(global_skip=True),
+        dict(global_skip=True, smoothing=4),
         dict(semantics=1),
         dict(padding_mode="zeros"),
         dict(padding_mode="replicate"),

@@ -40,6 +40,9 @@ NETWORKS = {
     "softsign": lambda: ResnetGenerator(
         base_channels=8, num_blocks=2, global_skip=True, last_activation="softsign"
     ),
+    "smoothing": lambda: ResnetGenerator(
+        base_channels=8, num_blocks=2, global_skip=True, smoothing=2
+    ),
     "semantics": lambda: ResnetGenerator(base_channels=8, num_blocks=2, semantics=2),
     "zeros, no norm": lambda: ResnetGenerator(
         base_channels=8, num_blocks=1, norm="none", padding_mode="zeros"

@@ -162,6 +162,30 @@ def test_global_skip_begins_with_the_picture_and_learns_its_change(kind):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "softsign"])
+def test_a_pattern_can_be_taken_away_without_painting_it_over(activation):
+    network = ResnetGenerator(
+        base_channels=4, num_blocks=1, global_skip=True, smoothing=3, last_activation=activation
+    )
+    # A zebra's stripes on one half, and nothing on the other.
+    x = torch.full((1, 3, 32, 48), 0.5)
+    x[..., :24] = torch.tensor([1.0, 1, -1, -1]).repeat(6)
+    first = network(x)
+    assert 0.01 < (first - x).abs()[..., :20].mean() < 0.06  # it begins nearly with the picture
+    assert torch.allclose(first[..., 36:], x[..., 36:], atol=1e-6)
+    network.model[-1].conv.bias.data[-1] = 20
+    soft = network(x)
+    assert soft[..., 7:17].abs().max() < 0.1 and torch.allclose(soft[..., 36:], x[..., 36:])
+    # How much of it is learned for each place, and 4 channels tell these weights from others.
+    first.square().sum().backward()
+    assert network.model[-1].conv.weight.grad[-1].abs().max() > 0
+    assert len(network.model[-1].conv.weight) == 4
+    assert network(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+    assert [
+        ResnetGenerator(base_channels=2, global_skip=True, smoothing=n).min_size for n in (7, 8)
+    ] == [8, 12]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softsign"])
 def test_what_was_painted_black_can_be_taken_back_with_softsign(activation):
     network = ResnetGenerator(base_channels=4, global_skip=True, last_activation=activation)
     with torch.no_grad():
@@ -329,6 +353,8 @@ def test_unet_says_which_sizes_it_takes():
         (dict(downsample="max"), "downsample='max' is not known; choose one of stride, blur"),
         (dict(last_activation="relu"), "choose one of tanh, softsign"),
         (dict(global_skip=True, in_channels=1), "got in_channels=1, out_channels=3"),
+        (dict(smoothing=2), "got smoothing=2 and global_skip=False"),
+        (dict(smoothing=-1, global_skip=True), "got smoothing=-1"),
         (dict(semantics=1, in_channels=2), "got semantics=1 and in_channels=2"),
         (dict(semantics=-1), "got semantics=-1"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),

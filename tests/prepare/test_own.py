@@ -292,7 +292,9 @@ def test_within_the_repository_a_config_names_its_neighbours(tmp_path, monkeypat
     config = tmp_path / "configs" / "cyclegan" / "mine.py"
     leaf_config.write_leaf(config, ["a", "b"], Path("data/mine"))
     text = config.read_text("utf-8")
-    assert '"../_base_/model_default.py"' in text and 'data_root = "data/mine"' in text
+    for base in ("model_default", "data", "schedule_default", "runtime"):
+        assert f'    "../_base_/{base}.py",\n' in text
+    assert 'data_root = "data/mine"' in text
     monkeypatch.chdir(tmp_path / "configs")
     leaf_config.write_leaf(config, ["a", "b"], tmp_path / "data" / "mine")
     assert f'data_root = "{(tmp_path / "data" / "mine").as_posix()}"' in config.read_text("utf-8")
