@@ -109,7 +109,7 @@ def add_own(parser: argparse.ArgumentParser) -> None:
     add("--names", nargs=2, metavar=("A", "B"), help="names of the domains (default: the folders')")
     add("--config", type=Path, metavar="PATH", help="config to write (default: "
         "configs/cyclegan/NAME.py, where NAME is OUT's)")  # fmt: skip
-    add("--small", action="store_true", help="a config for a CPU, half an hour on two cores: "
+    add("--small", action="store_true", help="a config for a CPU, an hour on two cores: "
         "128 x 128 pixels, narrow networks, 4,000 iterations")  # fmt: skip
     add("--test", type=test_part, default=0.1, metavar="PART|N", help="part or number of each kind "
         "that is kept from training, at least one (default: 0.1)")  # fmt: skip

@@ -8,7 +8,6 @@ model = dict(
     generator=dict(
         upsample="resize",
         global_skip=True,
-        smoothing=8,  # else a zebra's stripes stay
         semantics=1,  # tells horses from meadows
         last_activation="softsign",
     ),

@@ -12,6 +12,7 @@ data_root = "data/horse2zebra"
 model = dict(
     domains=domains,
     default_domain="zebra",
+    generator=dict(smoothing=8),  # pixels: takes stripes away
     cycle_weight=5.0,
 )
 optimizer = dict(generators=dict(lr=1e-4))

@@ -64,7 +64,6 @@ recipes = {
     "ema_0.99": {"ema.decay": 0.99},
     "beta_0": {"model.cycle_beta": 0.0},
     "beta_0.5": {"model.cycle_beta": 0.5},
-    "cycle_5": {"model.cycle_weight": 5.0},
     "identity_0.5": {"model.identity_weight": 0.5},
     "identity_5": {"model.identity_weight": 5.0},
     "identity_falls": {
@@ -76,6 +75,7 @@ recipes = {
     "r1": {"model.gan_loss.r1_weight": 1.0},
     "augment": {"model.discriminator_augment": "color,translation,cutout"},
     "no_augment": {"model.discriminator_augment": None},
+    "smoothing": {"model.generator.smoothing": 4},
     "no_smoothing": {"model.generator.smoothing": 0},
     "no_semantics": {"model.generator.semantics": 0},
     "no_negatives": {"model.source_negatives": 0.0},

@@ -89,6 +89,9 @@ def compile_networks(model: nn.Module, device: torch.device) -> None:
     for networks in (model.generators, model.discriminators):
         for network in networks.values():
             network.compile()
+            sight = getattr(network, "sight", None)
+            if sight is not None:  # Of several it looks at once, by itself; see pass_all.
+                sight.compile()
 
 
 def keep_freed_memory() -> None:
