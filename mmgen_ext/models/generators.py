@@ -118,7 +118,7 @@ class ResnetGenerator(Network):
         smoothing: Radius, in pixels, of what a picture may lose before it is changed: the last
             layer also makes, for each pixel, how much of a softened picture is in what the change
             begins with. So a pattern, as a zebra's stripes, can be taken away without being painted
-            over line by line. 0 is without; needs `global_skip`.
+            over line by line. It begins with a twentieth. 0 is without; needs `global_skip`.
         last_activation: 'tanh' as in the paper, or 'softsign', x / (1 + |x|): its gradient stays
             where that of tanh vanishes, so what was painted black or white can be taken back.
         semantics: Factor by which pictures are enlarged for a frozen network trained on ImageNet
@@ -222,8 +222,8 @@ class ResnetGenerator(Network):
         """
         if not self.global_skip:
             return made
-        rows = slice(above, above + made.shape[2])
         if self.smoothing:
+            rows = slice(above, above + made.shape[2])
             made, share = made[:, :-1], made[:, -1:]
             share = torch.sigmoid(6 * share - 3)  # hardly any at first
             soft = softened(source, self.smoothing)[:, :, rows]

@@ -246,8 +246,8 @@ def pass_all(
 ) -> dict[str, tuple]:
     """`pass_together` of each of the networks that `batches` names and its batches.
 
-    Those that look through the same frozen network (`Network.sight`) share a pass of it: on a CPU
-    that takes hardly longer than a pass of one picture.
+    Those that look through the same frozen network (`Network.sight`) share a pass of it, which is
+    faster than one for each.
     """
     inputs = {
         d: [torch.cat(xs)] if can_be_one(networks[d], xs) else xs for d, xs in batches.items()
