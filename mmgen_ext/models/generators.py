@@ -167,8 +167,8 @@ class ResnetGenerator(Network):
             )
         if smoothing < 0 or (smoothing and not global_skip):
             raise ValueError(
-                f"got smoothing={smoothing} and global_skip={global_skip}; expected 0 or more, and "
-                f"a picture that is changed. Set global_skip=True"
+                f"got smoothing={smoothing} and global_skip={global_skip}; expected smoothing=0, "
+                f"or pixels and global_skip=True: what is softened is the picture itself"
             )
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
