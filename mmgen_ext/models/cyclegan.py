@@ -316,19 +316,20 @@ class CycleGAN(BaseTranslationModel):
 
     def discriminator_losses(self, real: dict, fake: dict, pools: dict) -> dict[str, Tensor]:
         """Losses of both discriminators on real images and on generated ones through the pools."""
-        pictures = {d: [real[d], pools[d].query(fake[d]).detach()] for d in self.discriminators}
+        pictures = {d: [real[d], pools[d].query(fake[d])] for d in self.discriminators}
         if self.source_negatives:
             for d, each in pictures.items():
                 each += (real[other] for other in real if other != d)
         shown, logits = self.judge(pictures)
         losses = {}
-        for d, (of_real, of_fake, *of_sources) in logits.items():
-            loss = self.gan_loss.telling_apart(of_real, of_fake)
-            network, pair = self.discriminators[d], shown[d][:2]
-            loss = loss + self.gan_loss.penalty(network, *pair, self.iteration)
+        for d, of_shown in logits.items():
+            pair, of_pair, of_sources = shown[d][:2], of_shown[:2], of_shown[2:]
+            loss = self.gan_loss.discriminator_loss(
+                self.discriminators[d], *pair, self.iteration, of_pair
+            )
             for of_source in of_sources:
-                of_source = self.gan_loss(of_source, False, is_disc=True)
-                loss = loss + 0.5 * self.source_negatives * of_source
+                negative = self.gan_loss(of_source, False, is_disc=True)
+                loss = loss + 0.5 * self.source_negatives * negative
             losses[f"loss_gan_d_{d}"] = loss
         return losses
 

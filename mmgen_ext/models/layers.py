@@ -229,8 +229,9 @@ def pass_together(
 
 
 def can_be_one(network: nn.Module, batches: Sequence[Tensor]) -> bool:
-    """Whether network(torch.cat(batches)) gives what the network gives each."""
-    return len({batch.shape[1:] for batch in batches}) == 1 and is_per_image(network)
+    """Whether there are several, and network(torch.cat(batches)) gives what it gives each."""
+    alike = len(batches) > 1 and len({batch.shape[1:] for batch in batches}) == 1
+    return alike and is_per_image(network)
 
 
 def taken_apart(outputs: Tensor | Sequence[Tensor], batches: Sequence[Tensor]) -> tuple:
@@ -252,17 +253,18 @@ def pass_all(
     inputs = {
         d: [torch.cat(xs)] if can_be_one(networks[d], xs) else xs for d, xs in batches.items()
     }
-    sights, alike = {}, {}
+    alike: dict[tuple, tuple] = {}
     for d, xs in inputs.items():
         network = getattr(networks[d], "module", networks[d])
         sight = getattr(network, "sight", None)
         for i, x in enumerate(xs if sight else ()):
-            sights[sight.key] = sight
-            alike.setdefault((sight.key, x.shape[1:]), {})[d, i] = x
+            _, places, pictures = alike.setdefault((sight.key, x.shape[1:]), (sight, [], []))
+            places.append((d, i))
+            pictures.append(x)
     seen = {}
-    for (key, _), pictures in alike.items():
-        parts = taken_apart(sights[key](torch.cat([*pictures.values()])), [*pictures.values()])
-        seen |= {at: dict(seen=part) for at, part in zip(pictures, parts, strict=True)}
+    for sight, places, pictures in alike.values():
+        parts = taken_apart(sight(torch.cat(pictures)), pictures)
+        seen |= {place: dict(seen=part) for place, part in zip(places, parts, strict=True)}
     made = {
         d: tuple(networks[d](x, **seen.get((d, i), {})) for i, x in enumerate(xs))
         for d, xs in inputs.items()

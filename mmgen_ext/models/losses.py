@@ -153,28 +153,21 @@ class GANLoss(nn.Module):
         return loss if is_disc else loss * self.loss_weight
 
     def discriminator_loss(
-        self, discriminator: nn.Module, real: Tensor, fake: Tensor, iteration: int = 0
+        self,
+        discriminator: nn.Module,
+        real: Tensor,
+        fake: Tensor,
+        iteration: int = 0,
+        logits: Sequence | None = None,
     ) -> Tensor:
         """Half the sum of the losses on real and fake images (N, C, H, W), as the paper's code.
 
-        With the penalties that are on in this iteration.
+        With the penalties that are on in this iteration. `logits` are those of real and of fake,
+        where they are known.
         """
         fake = fake.detach()
-        of_fake, of_real = pass_together(discriminator, fake, real)
-        penalty = self.penalty(discriminator, real, fake, iteration)
-        return self.telling_apart(of_real, of_fake) + penalty
-
-    def telling_apart(
-        self, of_real: Tensor | Sequence[Tensor], of_fake: Tensor | Sequence[Tensor]
-    ) -> Tensor:
-        """Half the sum of the discriminators' losses of logits of real and of fake images."""
-        return 0.5 * (self(of_fake, False, is_disc=True) + self(of_real, True, is_disc=True))
-
-    def penalty(
-        self, discriminator: nn.Module, real: Tensor, fake: Tensor, iteration: int
-    ) -> Tensor | float:
-        """The weighted penalties that are on in this iteration; 0 where there is none."""
-        loss = 0.0
+        of_real, of_fake = logits or pass_together(discriminator, real, fake)
+        loss = 0.5 * (self(of_fake, False, is_disc=True) + self(of_real, True, is_disc=True))
         if self.gp_weight:
             loss = loss + self.gp_weight * gradient_penalty(discriminator, real, fake)
         if self.r1_weight and iteration % self.r1_interval == 0:
