@@ -18,6 +18,7 @@ ONLY_OURS = {
     "downsample": "stride",
     "global_skip": False,
     "smoothing": 0,
+    "recolor": False,
     "last_activation": "tanh",
     "semantics": 0,
 }

@@ -45,6 +45,12 @@ MODELS = {
         OURS,
         generator=dict(type="mmgen_ext.ResnetGenerator", global_skip=True, smoothing=3, **TINY),
     ),
+    "recolor": dict(
+        OURS,
+        generator=dict(
+            type="mmgen_ext.MobileResnetGenerator", global_skip=True, recolor=True, **TINY
+        ),
+    ),
     "semantics": dict(OURS, generator=dict(type="mmgen_ext.ResnetGenerator", semantics=2, **TINY)),
     "gray to colour": dict(
         OURS, generator=dict(type="mmgen_ext.ResnetGenerator", in_channels=1, **TINY)

@@ -13,6 +13,7 @@ model = dict(
         padding_mode="reflect",
         upsample="deconv",
         global_skip=True,  # a photograph's details need not be learned
+        recolor=True,  # nor its colours pixel by pixel
         init_cfg=dict(type="kaiming"),
     ),
     discriminator=dict(type="mmgen_ext.ProjectedDiscriminator"),

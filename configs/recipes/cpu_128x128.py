@@ -95,5 +95,20 @@ recipes = {
         "base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",
         "model.generator.global_skip": True,
     },
+    "fastcut_projected": {  # with the default's generator and judges
+        "base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",
+        "model.generator.global_skip": True,
+        "model.generator.semantics": 2,
+        "model.generator.last_activation": "softsign",
+        "model.discriminator": dict(
+            _delete_=True, type="mmgen_ext.ProjectedDiscriminator", enlarge=2
+        ),
+        "model.gan_loss.gan_type": "hinge",
+        "model.gan_loss.loss_weight": 2.0,
+        "model.source_negatives": 1.0,
+        "model.discriminator_augment": "scale,noise",
+        "optimizer.discriminators.lr": 1e-3,
+        "data.train.pipeline.2.size": 64,
+    },
 }
 del patchgan

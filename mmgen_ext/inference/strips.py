@@ -50,11 +50,14 @@ def translate_strips(
             x += network.semantics(network.sight(source(0, height)), x.shape[2:])
         for block in blocks:
             _residual(block, x, max(4, rows // network.size_divisor), bar)
+        recolor = network.recolor
+        colors = None if recolor is None else recolor(x)
         tail = _Chain(layers[last:], lambda a, b: x[:, :, a:b], x.shape[2], rows, bar)
         for start, stop in strips(height, rows):
             made, above = tail.output(start, stop), min(start, network.reach)
             needed = source(start - above, min(height, stop + network.reach))
-            sink(start, stop, network.finish(made, needed, above))
+            matrices = None if recolor is None else recolor.rows(colors, start, stop)
+            sink(start, stop, network.finish(made, needed, above, matrices))
         bar.update()
 
 

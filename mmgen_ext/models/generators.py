@@ -75,6 +75,37 @@ def softened(x: Tensor, radius: int) -> Tensor:
     return x
 
 
+class Recolor(nn.Conv2d):
+    """A matrix of colours for each place, read off features; at first it changes nothing.
+
+    After Gharbi et al. 2017, "Deep bilateral learning", https://arxiv.org/abs/1707.02880.
+
+    Args:
+        features: Channels that they are read off.
+        channels: Of the pictures.
+    """
+
+    scale = 4  # pixels of the picture to one of the features
+
+    def __init__(self, features: int, channels: int):
+        super().__init__(features, channels * (channels + 1), 1)
+
+    def rows(self, matrices: Tensor, start: int, stop: int) -> Tensor:
+        """Rows of the picture's size of `forward`'s matrices (N, C (C + 1), H / 4, W / 4)."""
+        first = max(0, start // self.scale - 1)
+        part = matrices[:, :, first : -(-stop // self.scale) + 1]
+        part = F.interpolate(part, scale_factor=self.scale, mode="bilinear")
+        return part[:, :, start - first * self.scale : stop - first * self.scale]
+
+    @staticmethod
+    def apply_to(source: Tensor, matrices: Tensor) -> Tensor:
+        """Pictures (N, C, H, W) in [-1, 1] and each pixel's matrix to pictures in [-1, 1]."""
+        *factors, added = matrices.unflatten(1, (-1, source.shape[1])).unbind(1)
+        for channel, factor in zip(source.split(1, 1), factors, strict=True):
+            added = added + factor * channel
+        return (source + added).clamp(-1, 1)
+
+
 class Semantics(nn.Module):
     """What is where in a picture, as a frozen network trained on ImageNet sees it.
 
@@ -119,6 +150,10 @@ class ResnetGenerator(Network):
             layer also makes, for each pixel, how much of a softened picture is in what the change
             begins with. So a pattern, as a zebra's stripes, can be taken away without being painted
             over line by line. It begins with a twentieth. 0 is without; needs `global_skip`.
+        recolor: Before it is changed, each pixel of a picture goes through a matrix of its place,
+            which the residual blocks' output makes: colours and contrast of whole areas change
+            without being painted pixel by pixel. For narrow networks, as a Distiller's student;
+            needs `global_skip`.
         last_activation: 'tanh' as in the paper, or 'softsign', x / (1 + |x|): its gradient stays
             where that of tanh vanishes, so what was painted black or white can be taken back.
         semantics: Factor by which pictures are enlarged for a frozen network trained on ImageNet
@@ -150,6 +185,7 @@ class ResnetGenerator(Network):
         recompute: bool = False,
         global_skip: bool = False,
         smoothing: int = 0,
+        recolor: bool = False,
         last_activation: str = "tanh",
         semantics: int = 0,
         init_cfg: dict | None = None,
@@ -165,10 +201,11 @@ class ResnetGenerator(Network):
                 f"got in_channels={in_channels}, out_channels={out_channels}; expected the same of "
                 f"both, as a picture and its change are added. Set global_skip=False"
             )
-        if smoothing < 0 or (smoothing and not global_skip):
+        if smoothing < 0 or ((smoothing or recolor) and not global_skip):
             raise ValueError(
-                f"got smoothing={smoothing} and global_skip={global_skip}; expected smoothing=0, "
-                f"or pixels and global_skip=True: what is softened is the picture itself"
+                f"got smoothing={smoothing}, recolor={recolor} and global_skip={global_skip}; "
+                f"expected smoothing=0 or pixels, and global_skip=True for either: it is the "
+                f"picture itself that is softened and recoloured"
             )
         if num_blocks < 0:
             raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
@@ -192,6 +229,7 @@ class ResnetGenerator(Network):
         )
         self.smoothing = smoothing
         self.min_size = max(self.min_size, -(-(smoothing + 1) // 4) * 4)
+        self.recolor = Recolor(4 * c, out_channels) if recolor else None
         self.semantics = Semantics(4 * c, semantics) if semantics else None
         if semantics:
             self.min_size = max(self.min_size, -(-LEAST // (4 * semantics)) * 4)
@@ -206,19 +244,25 @@ class ResnetGenerator(Network):
         super().init_weights()
         if self.global_skip:
             nn.init.zeros_(self.model[-1].conv.weight)
+        if self.recolor is not None:
+            nn.init.zeros_(self.recolor.weight)
+            nn.init.zeros_(self.recolor.bias)
 
     @property
     def reach(self) -> int:
         """Rows above and below of the source that `finish` needs for one."""
         return 2 * self.smoothing
 
-    def finish(self, made: Tensor, source: Tensor, above: int = 0) -> Tensor:
+    def finish(
+        self, made: Tensor, source: Tensor, above: int = 0, matrices: Tensor | None = None
+    ) -> Tensor:
         """What is returned for `source`, or rows of it, of which the last layer made `made`.
 
         Args:
             made: Of as many rows as are returned.
             source: These rows, with `reach` more above and below but where the picture ends.
             above: How many are above.
+            matrices: These rows of what `recolor` makes.
         """
         if not self.global_skip:
             return made
@@ -228,6 +272,8 @@ class ResnetGenerator(Network):
             share = torch.sigmoid(6 * share - 3)  # hardly any at first
             soft = softened(source, self.smoothing)[:, :, rows]
             source = source[:, :, rows].lerp(soft, share.to(source.dtype))
+        if matrices is not None:
+            source = self.recolor.apply_to(source, matrices)
         # As gradients: nowhere cut off, and at 0 that of either side.
         return source + made * torch.where(made > 0, 1 - source, 1 + source)
 
@@ -264,7 +310,11 @@ class ResnetGenerator(Network):
             x = through(x, begin, end)
             given.append(x)
         if to_end:
-            x = self.finish(through(x, taps[-1] if taps else 0, len(self.model)), source)
+            last, matrices = self.trunk.stop, None
+            x = through(x, taps[-1] if taps else 0, last)
+            if self.recolor is not None:
+                matrices = self.recolor.rows(self.recolor(x), 0, source.shape[2])
+            x = self.finish(run(self.model[last:], x), source, matrices=matrices)
         return (x, given) if taps else x
 
     def taps(self, count: int) -> list[int]:

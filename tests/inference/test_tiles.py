@@ -68,6 +68,8 @@ def psnr(a, b):
         dict(downsample="blur", num_blocks=0),
         dict(global_skip=True),
         dict(global_skip=True, smoothing=4),
+        dict(global_skip=True, recolor=True),
+        dict(mobile=True, global_skip=True, smoothing=2, recolor=True),
         dict(semantics=1),
         dict(padding_mode="zeros"),
         dict(padding_mode="replicate"),
@@ -87,6 +89,8 @@ def test_strips_equal_the_whole_picture(picture, options, rows):
     network = kind(**options)
     if network.global_skip:
         nn.init.normal_(network.model[-1].conv.weight, 0, 0.02)
+    if options.get("recolor"):
+        nn.init.normal_(network.recolor.weight, 0, 0.1)
     network = make(network)
     expected = whole(network, picture)
     assert expected.std() > 0.01

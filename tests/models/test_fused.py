@@ -43,6 +43,9 @@ NETWORKS = {
     "smoothing": lambda: ResnetGenerator(
         base_channels=8, num_blocks=2, global_skip=True, smoothing=2
     ),
+    "recolor": lambda: MobileResnetGenerator(
+        base_channels=8, num_blocks=2, global_skip=True, recolor=True
+    ),
     "semantics": lambda: ResnetGenerator(base_channels=8, num_blocks=2, semantics=2),
     "zeros, no norm": lambda: ResnetGenerator(
         base_channels=8, num_blocks=1, norm="none", padding_mode="zeros"

@@ -185,6 +185,31 @@ def test_a_pattern_can_be_taken_away_without_painting_it_over(activation):
     ] == [8, 12]
 
 
+def test_colours_go_through_a_matrix_of_their_place():
+    network = ResnetGenerator(base_channels=2, num_blocks=1, global_skip=True, recolor=True)
+    x = torch.rand(2, 3, 16, 24) - 0.5
+    assert torch.equal(network(x), x)
+    network(x).square().sum().backward()
+    assert network.recolor.weight.grad.abs().max() > 0
+    # Each pixel as what its matrix, between those of the nearest places, makes of it.
+    torch.nn.init.normal_(network.recolor.weight, 0, 0.02)
+    with torch.no_grad():
+        network.recolor.bias.view(4, 3)[:3] = -torch.eye(3)  # gray, but for what is added
+        network.recolor.bias.view(4, 3)[3] = torch.tensor([0.5, 0.0, -0.5])
+        _, (features,) = network(x, [network.trunk.stop])
+        matrices = torch.einsum("oc,nchw->nohw", network.recolor.weight[..., 0, 0], features)
+        matrices = matrices + network.recolor.bias[:, None, None]
+        matrices = torch.nn.functional.interpolate(matrices, (16, 24), mode="bilinear")
+        y = network(x)
+    assert (y.mean((0, 2, 3)) - torch.tensor([0.5, 0.0, -0.5])).abs().max() < 0.1
+    for at in ((0, 0, 0), (1, 7, 13), (1, 15, 23)):
+        n, i, j = at
+        matrix = matrices[n, :, i, j].view(4, 3)
+        expected = x[n, :, i, j] + x[n, :, i, j] @ matrix[:3] + matrix[3]
+        assert torch.allclose(y[n, :, i, j], expected.clamp(-1, 1), atol=1e-5)
+    assert y.abs().max() <= 1
+
+
 @pytest.mark.parametrize("activation", ["tanh", "softsign"])
 def test_what_was_painted_black_can_be_taken_back_with_softsign(activation):
     network = ResnetGenerator(base_channels=4, global_skip=True, last_activation=activation)
@@ -353,8 +378,9 @@ def test_unet_says_which_sizes_it_takes():
         (dict(downsample="max"), "downsample='max' is not known; choose one of stride, blur"),
         (dict(last_activation="relu"), "choose one of tanh, softsign"),
         (dict(global_skip=True, in_channels=1), "got in_channels=1, out_channels=3"),
-        (dict(smoothing=2), "got smoothing=2 and global_skip=False"),
+        (dict(smoothing=2), "got smoothing=2, recolor=False and global_skip=False"),
         (dict(smoothing=-1, global_skip=True), "got smoothing=-1"),
+        (dict(recolor=True), "got smoothing=0, recolor=True and global_skip=False"),
         (dict(semantics=1, in_channels=2), "got semantics=1 and in_channels=2"),
         (dict(semantics=-1), "got semantics=-1"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
