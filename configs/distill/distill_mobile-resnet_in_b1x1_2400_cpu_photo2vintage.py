@@ -14,7 +14,7 @@ train_pipeline = [
 ]
 data = dict(train=dict(only="photo", pipeline=train_pipeline))
 optimizer = dict(generators=dict(lr=1e-3), adapters=dict(lr=1e-3))
-total_iters = 800
+total_iters = 2400
 precision = "auto"
-checkpoint_config = dict(interval=200)
+checkpoint_config = dict(interval=400)
 ema = dict(decay=0.998)
