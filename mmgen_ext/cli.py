@@ -68,6 +68,15 @@ def number(text: str) -> int:
 class CfgOptions(DictAction):
     """OpenMMLab's KEY=VALUE, whose values keep their spaces."""
 
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        """Take the values; a part without = is most often one of a list with spaces."""
+        for value in values:
+            if "=" not in value:
+                raise argparse.ArgumentError(
+                    self, f"got {value!r}; expected KEY=VALUE, a list without spaces or in quotes"
+                )
+        super().__call__(parser, namespace, values, option_string)
+
     @staticmethod
     def _parse_iterable(val: str) -> object:
         # mmcv takes the spaces out of lists, and so out of folders' names.

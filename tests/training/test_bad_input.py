@@ -69,6 +69,12 @@ def test_wrong_option(tool, tiny_config, sentence, tmp_path, option, words):
     sentence(result, *words)
 
 
+def test_list_with_spaces_that_the_shell_took_apart(tool, tiny_config, tmp_path):
+    result = tool("train", tiny_config, "--cfg-options", "domains=[a,", "b]")
+    assert result.code == 2
+    assert "got 'b]'; expected KEY=VALUE, a list without spaces or in quotes" in result.err
+
+
 def test_config_that_is_not_python(tool, sentence, tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("model = dict(")
