@@ -63,7 +63,6 @@ recipes = {
     "no_ema": {"ema": None},
     "ema_0.99": {"ema.decay": 0.99},
     "beta_0": {"model.cycle_beta": 0.0},
-    "beta_0.5": {"model.cycle_beta": 0.5},
     "identity_0.5": {"model.identity_weight": 0.5},
     "identity_5": {"model.identity_weight": 5.0},
     "identity_falls": {
@@ -75,8 +74,6 @@ recipes = {
     "r1": {"model.gan_loss.r1_weight": 1.0},
     "augment": {"model.discriminator_augment": "color,translation,cutout"},
     "no_augment": {"model.discriminator_augment": None},
-    "smoothing": {"model.generator.smoothing": 4},
-    "no_smoothing": {"model.generator.smoothing": 0},
     "no_semantics": {"model.generator.semantics": 0},
     "no_negatives": {"model.source_negatives": 0.0},
     "one_rate": {"optimizer.generators.lr": 2e-4, "optimizer.discriminators.lr": 2e-4},
@@ -91,24 +88,8 @@ recipes = {
     "patchgan_spectral": {**patchgan, "model.discriminator.spectral_norm": True},
     "multiscale": {**patchgan, "model.discriminator.type": "mmgen_ext.MultiscaleDiscriminator"},
     "fastcut": {"base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"},
-    "fastcut_skip": {
-        "base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",
-        "model.generator.global_skip": True,
-    },
-    "fastcut_projected": {  # with the default's generator and judges
-        "base": "../cut/fastcut_lsgan_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py",
-        "model.generator.global_skip": True,
-        "model.generator.semantics": 2,
-        "model.generator.last_activation": "softsign",
-        "model.discriminator": dict(
-            _delete_=True, type="mmgen_ext.ProjectedDiscriminator", enlarge=2
-        ),
-        "model.gan_loss.gan_type": "hinge",
-        "model.gan_loss.loss_weight": 2.0,
-        "model.source_negatives": 1.0,
-        "model.discriminator_augment": "scale,noise",
-        "optimizer.discriminators.lr": 1e-3,
-        "data.train.pipeline.2.size": 64,
+    "fastcut_projected": {  # the default's generator and judges
+        "base": "../cut/fastcut_hinge_resnet-resize_in_b1x1_4k_128x128_cpu_monet2photo.py"
     },
 }
 del patchgan

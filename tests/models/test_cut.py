@@ -169,6 +169,18 @@ def test_the_switches_of_cyclegan_that_are_not_of_its_cycle_work_here(precision)
     assert all(torch.isfinite(value) for value in logged.values())
 
 
+def test_the_judge_learns_that_untranslated_pictures_are_not_its_own():
+    model = build(source_negatives=0.5)
+    real = {d: batch()[f"img_{d}"] for d in ("monet", "photo")}
+    fake = -real["photo"]
+    found = model.discriminator_losses(real, {"monet": fake}, model.pools)
+    judge = model.discriminators["monet"]
+    terms = (judge(real["monet"]) - 1, judge(fake), judge(real["photo"]))
+    expected = sum(w * t.square().mean() for w, t in zip((0.5, 0.5, 0.25), terms, strict=True))
+    assert found.keys() == {"loss_gan_d_monet"}
+    assert found["loss_gan_d_monet"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_batch_norm_keeps_the_two_pictures_in_passes_of_their_own():
     model, sizes = build(generator={**GENERATOR, "norm": "batch"}), []
     model.generators["monet"].register_forward_hook(lambda *args: sizes.append(len(args[1][0])))
