@@ -42,8 +42,8 @@ class CUT(OneSided):
         temperature: tau of the paper's eq. 2.
         width: Of the networks that features go through before they are compared.
         pool_size: Generated images kept for the discriminator; the paper has none.
-        **kwargs: CycleGAN's `discriminator_augment`, `source_negatives`, `channels`, `train_cfg` and
-            `test_cfg`.
+        **kwargs: CycleGAN's `discriminator_augment`, `source_negatives`, `channels`, `train_cfg`
+            and `test_cfg`.
 
     Raises:
         ValueError: If the generator has no such features.

@@ -207,8 +207,10 @@ class ResnetGenerator(Network):
                 f"expected smoothing=0 or pixels, and global_skip=True for either: it is the "
                 f"picture itself that is softened and recoloured"
             )
-        if num_blocks < 0:
-            raise ValueError(f"num_blocks={num_blocks} is negative; the paper takes 6 or 9")
+        if num_blocks < recolor:
+            raise ValueError(
+                f"got num_blocks={num_blocks}; expected {int(recolor)} or more, as the paper 6 or 9"
+            )
         check_choice("upsample", upsample, UPSAMPLES)
         check_choice("downsample", downsample, ("stride", "blur"))
         check_choice("last_activation", last_activation, ("tanh", "softsign"))
@@ -314,7 +316,7 @@ class ResnetGenerator(Network):
             x = through(x, taps[-1] if taps else 0, last)
             if self.recolor is not None:
                 matrices = self.recolor.rows(self.recolor(x), 0, source.shape[2])
-            x = self.finish(run(self.model[last:], x), source, matrices=matrices)
+            x = self.finish(through(x, last, len(self.model)), source, matrices=matrices)
         return (x, given) if taps else x
 
     def taps(self, count: int) -> list[int]:

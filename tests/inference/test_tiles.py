@@ -71,6 +71,7 @@ def psnr(a, b):
         dict(global_skip=True, recolor=True),
         dict(mobile=True, global_skip=True, smoothing=2, recolor=True),
         dict(semantics=1),
+        dict(semantics=1, num_blocks=0),
         dict(padding_mode="zeros"),
         dict(padding_mode="replicate"),
         dict(norm="instance_affine"),

@@ -384,7 +384,11 @@ def test_unet_says_which_sizes_it_takes():
         (dict(semantics=1, in_channels=2), "got semantics=1 and in_channels=2"),
         (dict(semantics=-1), "got semantics=-1"),
         (dict(padding_mode="wrap"), "choose one of reflect, replicate, zeros"),
-        (dict(num_blocks=-1), "num_blocks=-1 is negative"),
+        (dict(num_blocks=-1), "got num_blocks=-1; expected 0 or more"),
+        (
+            dict(num_blocks=0, global_skip=True, recolor=True),
+            "got num_blocks=0; expected 1 or more",
+        ),
         (dict(init_cfg=dict(type="he")), "choose one of normal, xavier, kaiming, orthogonal"),
     ],
 )
