@@ -96,8 +96,10 @@ def test_two_ranks_equal_one_process_with_the_joint_batch(sgd_config, tmp_path):
         pools = [run["mmgen_ext"]["pools"][domain] for run in (two, one, pieces)]
         assert [pool["count"] for pool in pools] == [40, 40, 40]
         assert torch.equal(pools[0]["images"], pools[2]["images"])
-        # Outputs: the rounding of the parameters, enlarged by the network.
-        assert torch.allclose(pools[0]["images"], pools[1]["images"], atol=1e-3)
+        # Outputs: the rounding of the parameters, enlarged by the network, on some CPUs more than
+        # on others; half a level of a picture on none.
+        apart = (pools[0]["images"] - pools[1]["images"]).abs()
+        assert apart.mean() < 1e-3 and apart.max() < 1 / 255
     for step, line in losses(tmp_path / "two").items():
         assert line == pytest.approx(losses(tmp_path / "one")[step], rel=1e-3)
         assert line == pytest.approx(losses(tmp_path / "pieces")[step], abs=1.1e-5)
