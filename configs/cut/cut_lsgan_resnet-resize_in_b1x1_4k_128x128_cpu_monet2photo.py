@@ -1,7 +1,14 @@
 """CUT at the size of CycleGAN's CPU config: 128 x 128, half as wide, 6 blocks."""
 
-_base_ = "cut_lsgan_resnet-resize_in_b1x1_80k_monet2photo.py"
-model = dict(generator=dict(base_channels=32, num_blocks=6), discriminator=dict(base_channels=32))
+_base_ = ["../_base_/cut.py", "../_base_/data.py", "../_base_/runtime_cpu.py"]
+domains = ["monet", "photo"]  # trainA, trainB
+data_root = "data/monet2photo"
+model = dict(
+    domains=domains,
+    default_domain="monet",
+    generator=dict(base_channels=32, num_blocks=6),
+    discriminator=dict(base_channels=32),
+)
 train_pipeline = [
     dict(type="mmgen_ext.LoadImage"),
     dict(type="mmgen_ext.Resize", size=143),
@@ -13,7 +20,3 @@ test_pipeline = [train_pipeline[0], dict(type="mmgen_ext.Resize", size=128), tra
 data = dict(train=dict(pipeline=train_pipeline), test=dict(pipeline=test_pipeline))
 total_iters = 4000
 precision = "auto"
-checkpoint_config = dict(interval=1000)
-gallery = dict(interval=250)
-evaluation = dict(interval=1000)
-ema = dict(decay=0.998)
