@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,15 @@ import torch
 from PIL import Image
 
 assert mmgen_ext.compat.active is not None
+
+# A suite that was started in the background ignores Ctrl-C, and so would what its tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests begin: at the end they would keep one process busy, and no other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,6 +50,7 @@ def test_mmgen_trains_whole_pictures_and_its_own_networks_at_the_size_of_ours(tm
     assert theirs.model.generator.num_blocks == 6 and theirs.total_iters == 7
 
 
+@pytest.mark.slow
 def test_step_prints_a_table_and_json(tool, tiny_config):
     result = tool("benchmark", "train", tiny_config, "--sizes", 32, "--rounds", 2)
     assert result.code == 0, result.err[-600:]
@@ -120,6 +121,7 @@ def test_numbers_that_are_none_are_answered(tool):
         assert result.code == 2 and "expected a whole number of at least 1" in result.err
 
 
+@pytest.mark.slow
 def test_growth_measures_real_runs_of_two_processes(tool, tiny_config, tmp_path):
     plot = tmp_path / "growth.png"
     options = ["--sizes", 32, "--batches", 1, "--ranks", 2, "--rounds", 1, "--plot", plot]

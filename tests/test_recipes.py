@@ -42,6 +42,7 @@ optimizer = dict(projections=dict(type="Adam", lr=2e-4))
 """
 
 
+@pytest.mark.slow
 def test_recipes_of_both_libraries_and_of_one_direction_are_trained_and_compared(
     tool, plan, tmp_path, tiny_config, crops
 ):
@@ -80,6 +81,7 @@ def test_recipes_of_both_libraries_and_of_one_direction_are_trained_and_compared
     assert more.out.splitlines()[0] == "crops base seed 1"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 def test_a_stopped_training_saves_and_the_same_command_goes_on(plan, tmp_path, crops):
     """Ctrl-C and SIGTERM reach the training once; none is left behind."""

@@ -501,7 +501,8 @@ def main(argv=None) -> int:
     if options.command == "install":
         print(f"Next: {typed([env.python, str(ROOT / 'tools' / 'doctor.py')])}")
         return 0
-    tests = ["-m", "pytest", "-n", "logical", "--dist", "loadfile"]  # one process a core
+    # One process a core; files in the order that tests/conftest.py gives them.
+    tests = ["-m", "pytest", "-n", "logical", "--dist", "loadfile", "--no-loadscope-reorder"]
     target = tests if options.command == "test" else [str(ROOT / "demo" / "run.py")]
     return launch(env, target + rest)
 

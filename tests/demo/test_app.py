@@ -341,6 +341,7 @@ def test_no_upload_is_taken_when_all_of_them_are_too_much(tmp_path, monkeypatch)
     assert status == 507 and text == "The 1 MB for all uploads and results are full; try later."
 
 
+@pytest.mark.slow
 def test_200_requests_of_20_users_come_back_each_to_its_own(server, places):
     images = np.random.default_rng(0).integers(0, 256, (20, 10, 3, 3, 3), np.uint8)
     images = images.repeat(8, 2).repeat(8, 3)

@@ -303,6 +303,7 @@ def test_one_broken_picture_does_not_stop_the_other_sheets(tool, trained, photo,
     assert [path.name for path in out.iterdir()] == [photo.name]
 
 
+@pytest.mark.slow
 def test_benchmark_runs(tool, tiny_config):
     result = tool("benchmark", "translate", tiny_config, "--sizes", 32, "--seconds", 0)
     assert result.code == 0, result.err[-800:]
