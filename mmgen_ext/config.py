@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import copy
 import difflib
+import inspect
 import os
 import pprint
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -174,6 +175,15 @@ def _check(part: object, where: str, known: Registry) -> None:
         # mmgen takes data sets and pipelines of mmcls under a scope of its own.
         if not part["type"].startswith("mmcls."):
             _check_name(part["type"], f"{where}: type", names)
+            _check_switches(part, where, known.get(part["type"]))
+
+
+def _check_switches(part: dict, where: str, component: Callable) -> None:
+    """Any text would count as True where a switch is expected."""
+    for key, parameter in inspect.signature(component).parameters.items():
+        value = part.get(key, False)
+        if parameter.annotation in ("bool", bool) and value not in (True, False, None):
+            raise ValueError(f"{where}: {key} is {value!r}; expected True or False")
 
 
 def _check_name(name: str, where: str, names: Collection[str]) -> None:

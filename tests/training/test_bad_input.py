@@ -50,6 +50,8 @@ def test_text_file_named_jpg(tool, tiny_config, sentence, tmp_path, data_root):
         ),
         ("data.train.pipeline.1.type=mmgen_ext.Rezise", ["pipeline[1]", "'mmgen_ext.Resize'?"]),
         ("custom_hooks.0.type=GaleryHook", ["custom_hooks[0]", "did you mean 'GalleryHook'?"]),
+        ("model.generator.use_dropout=maybe", ["generator: use_dropout is 'maybe'"]),
+        ("data.train.cache=off", ["data.train: cache is 'off'; expected True or False"]),
         ("optimizer.generators.type=Adamm", ["optimizer.generators", "did you mean 'Adam'?"]),
         ("lr_config.policy=ConstantThenLiner", ["lr_config: policy", "'ConstantThenLinear'?"]),
         ("lr_config.decay_form=0.5", ["cannot build the hooks", "decay_form"]),
