@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from mmcv import DictAction
+
+from .files import tool
 
 COLOURS = dict(red=31, green=32, yellow=33)
 
@@ -52,7 +55,8 @@ def command(*words: object) -> str:
 
 
 def new_parser(doc: str) -> argparse.ArgumentParser:
-    """A parser that shows a tool's docstring, its example included, as it is written."""
+    """A parser that shows a tool's docstring; its examples are what one types here."""
+    doc = re.sub(r"python tools/(\w+)\.py", lambda found: tool(found[1]), doc)
     return argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -93,6 +93,8 @@ def test_installed_package_lists_and_runs_its_commands(installed):
 
 
 def test_in_an_installed_package_what_it_says_to_type_next_works(installed, tmp_path, photos):
+    told = run(installed, "train", "-h").stdout
+    assert "python -m mmgen_ext train configs" in told and "tools/" not in told
     for name, photo in zip("ab", ("coffee", "rocket"), strict=True):
         (tmp_path / name).mkdir()
         for i in range(2):
