@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import TextIO
 
 from mmcv import DictAction
 
-from .files import tool
+from .files import typed
 
 COLOURS = dict(red=31, green=32, yellow=33)
 
@@ -56,9 +55,8 @@ def command(*words: object) -> str:
 
 def new_parser(doc: str) -> argparse.ArgumentParser:
     """A parser that shows a tool's docstring; its examples are what one types here."""
-    doc = re.sub(r"python tools/(\w+)\.py", lambda found: tool(found[1]), doc)
     return argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=typed(doc), formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 

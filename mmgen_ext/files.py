@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,11 @@ def tool(name: str) -> str:
     """How one types a command line of ours: in a checkout it is a file, else the package's."""
     in_checkout = shipped("tools").parent != Path(__file__).resolve().parent
     return f"python tools/{name}.py" if in_checkout else f"python -m mmgen_ext {name}"
+
+
+def typed(text: str) -> str:
+    """A text with commands as in a checkout, with what one types here in their place."""
+    return re.sub(r"python tools/(\w+)\.py", lambda found: tool(found[1]), text)
 
 
 @contextlib.contextmanager

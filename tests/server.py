@@ -33,9 +33,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         stop = state.cuts.pop(0) if state.cuts else len(data)
+        part = data[start : start + stop]
         # Counted first: a client that leaves may ask again before the last byte is written.
-        state.sent += len(data[start : start + stop])
-        self.wfile.write(data[start : start + stop])
+        state.sent += len(part)
+        self.wfile.write(part)
         self.wfile.flush()
         if state.stalls and start + stop < len(data):
             threading.Event().wait(state.stalls)  # Tests replace time.sleep.

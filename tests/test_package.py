@@ -93,8 +93,9 @@ def test_installed_package_lists_and_runs_its_commands(installed):
 
 
 def test_in_an_installed_package_what_it_says_to_type_next_works(installed, tmp_path, photos):
-    told = run(installed, "train", "-h").stdout
-    assert "python -m mmgen_ext train configs" in told and "tools/" not in told
+    for tool, argument in (("train", "configs"), ("prepare_data", "own")):
+        told = run(installed, tool, "-h").stdout
+        assert f"python -m mmgen_ext {tool} {argument}" in told and "tools/" not in told
     for name, photo in zip("ab", ("coffee", "rocket"), strict=True):
         (tmp_path / name).mkdir()
         for i in range(2):

@@ -32,7 +32,8 @@ CONFIGS = ROOT / "configs" / "cyclegan"
 # Configs of one's own: beside ours, but never in an installed package.
 OWN = Path("configs", "cyclegan") if PACKAGE == ROOT else CONFIGS
 # This file alone: all that the package imports takes seconds.
-tool = runpy.run_path(str(PACKAGE / "files.py"))["tool"]
+FILES = runpy.run_path(str(PACKAGE / "files.py"))
+tool, typed = FILES["tool"], FILES["typed"]
 RAW = argparse.RawDescriptionHelpFormatter
 
 
@@ -57,7 +58,7 @@ def test_part(text: str) -> float:
 def parse_args(arguments: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__,
+        description=typed(__doc__),
         formatter_class=RAW,
         usage="prepare_data.py [-h] NAME|demo|check PATH|own A_DIR B_DIR OUT [options]",
         epilog="prepare_data.py NAME -h, own -h and check -h say more about each.",

@@ -1,6 +1,6 @@
 """CUT at the size of CycleGAN's CPU config: 128 x 128, half as wide, 6 blocks."""
 
-_base_ = ["../_base_/cut.py", "../_base_/data.py", "../_base_/runtime_cpu.py"]
+_base_ = ["../_base_/cut.py", "../_base_/data_cpu.py", "../_base_/runtime_cpu.py"]
 domains = ["monet", "photo"]  # trainA, trainB
 data_root = "data/monet2photo"
 model = dict(
@@ -16,7 +16,6 @@ train_pipeline = [
     dict(type="mmgen_ext.RandomFlip"),
     dict(type="mmgen_ext.ToTensor"),
 ]
-test_pipeline = [train_pipeline[0], dict(type="mmgen_ext.Resize", size=128), train_pipeline[-1]]
-data = dict(train=dict(pipeline=train_pipeline), test=dict(pipeline=test_pipeline))
+data = dict(train=dict(pipeline=train_pipeline))
 total_iters = 4000
 precision = "auto"
